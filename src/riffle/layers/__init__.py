@@ -1,0 +1,1 @@
+"""Building blocks: they know torch, and no network."""

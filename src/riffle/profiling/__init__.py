@@ -1,0 +1,1 @@
+"""What a network costs: counts from shapes, and measured time."""
