@@ -1,5 +1,6 @@
 """The parts that every network here has, in the order of computation."""
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -39,12 +40,14 @@ def global_pool() -> nn.Sequential:
 def initialize(network: nn.Module) -> None:
     """Set every weight of a fresh network: He et al.'s normal for convolutions, small normal for linear layers.
 
-    Variance is kept along the backward pass (``fan_out``), as the residual networks' papers do; norms start as the
-    identity.
+    Variance is kept along the backward pass (``fan_out``), as the residual networks' papers do, and within each group:
+    torch's own function leaves the groups out, which makes depthwise filters start too small by the root of their
+    number. Norms start as the identity.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
+            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):

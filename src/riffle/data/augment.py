@@ -1,0 +1,89 @@
+"""Variation of training pictures: crops and flips while decoding, colour and mixing on whole batches."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from kornia import augmentation
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from riffle.preprocessing import Picture, Pixels, open_picture
+
+_BILINEAR = Image.Resampling.BILINEAR
+
+
+def random_crop(
+    picture: Picture, size: int, rng: np.random.Generator, *, least_area: float = 0.25, flip: bool = True
+) -> Pixels:
+    """A random part of a picture, resized to a square and perhaps mirrored: uint8 (size, size, 3).
+
+    The part covers between ``least_area`` and all of the picture, with sides in a proportion of 3:4 to 4:3 (the random
+    resized crop of Szegedy et al., https://arxiv.org/abs/1409.4842).
+    """
+    wanted = round(size / math.sqrt(least_area))
+    image = open_picture(picture, at_least=wanted)
+    width, height = image.size
+    for _ in range(10):
+        area = rng.uniform(least_area, 1.0) * width * height
+        ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        wide, high = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        if wide <= width and high <= height:
+            break
+    else:
+        wide = high = min(width, height)
+    left, top = rng.uniform(0, width - wide), rng.uniform(0, height - high)
+    part = image.resize((size, size), _BILINEAR, box=(left, top, left + wide, top + high))
+    if flip and rng.random() < 0.5:
+        part = ImageOps.mirror(part)
+    return np.asarray(part)
+
+
+BatchAugment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From images (batch, 3, height, width) in 0..1 and target shares (batch, classes) to the same, varied."""
+
+
+def batch_augment(*, jitter: float, erase: float, mixup: float, cutmix: float) -> BatchAugment:
+    """Variation of whole batches, drawn from torch's global random numbers.
+
+    Args:
+        jitter: strength of changes of brightness, contrast and saturation; 0 for none.
+        erase: chance that a rectangle of a picture is blanked (random erasing, https://arxiv.org/abs/1708.04896).
+        mixup: chance that pictures are blended with others (mixup, https://arxiv.org/abs/1710.09412).
+        cutmix: chance that a rectangle comes from another picture (CutMix, https://arxiv.org/abs/1905.04899).
+    """
+    single: list[torch.nn.Module] = []
+    if jitter:
+        single.append(augmentation.ColorJiggle(jitter, jitter, jitter, 0.0, p=0.8))
+    if erase:
+        single.append(augmentation.RandomErasing(p=erase))
+    alone = augmentation.ImageSequential(*single) if single else None
+    blends = [
+        (mixup, augmentation.RandomMixUpV2(p=1.0, data_keys=["input", "class"])),
+        (cutmix, augmentation.RandomCutMixV2(p=1.0, data_keys=["input", "class"], use_correct_lambda=True)),
+    ]
+
+    def augment(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            if alone is not None:
+                images = alone(images)
+            for chance, blend in blends:
+                if chance and torch.rand(()).item() < chance:
+                    return _blended(blend, images, targets)
+        return images, targets
+
+    return augment
+
+
+def _blended(blend: torch.nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Blend a batch with itself. kornia's "class" rows are own label, other label, share.
+
+    The share is the other picture's in mixup, and the own picture's in CutMix as its paper has it.
+    """
+    mixed, rows = blend(images, torch.arange(len(images), device=images.device))
+    own, other, share = rows.reshape(-1, len(images), 3)[-1].unbind(1)
+    share = share.unsqueeze(1).to(targets.dtype)
+    if isinstance(blend, augmentation.RandomCutMixV2):
+        share = 1 - share
+    return mixed, targets[own.long()] * (1 - share) + targets[other.long()] * share

@@ -1,0 +1,70 @@
+"""Measured time: warm-up, interleaved rounds, median and quartiles, threads pinned and stated."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Time of one call in milliseconds."""
+
+    median: float
+    lower: float
+    """First quartile."""
+    upper: float
+    """Third quartile."""
+    rounds: int
+    threads: int
+
+
+def measure(
+    calls: Mapping[str, Callable[[], object]], *, rounds: int = 50, warmup: int = 5, threads: int = 1
+) -> dict[str, Latency]:
+    """Time several calls in turn, A B A B, so that a change of the machine's speed meets all of them alike.
+
+    Args:
+        calls: what to time, by name; each is called without arguments.
+        rounds: times that each is counted.
+        warmup: calls of each before counting.
+        threads: torch's computing threads meanwhile; sessions of other runtimes bring their own.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    with pinned(threads), torch.inference_mode():
+        for call in calls.values():
+            for _ in range(warmup):
+                call()
+        for _ in range(rounds):
+            for name, call in calls.items():
+                start = time.perf_counter()
+                call()
+                seconds[name].append(time.perf_counter() - start)
+    return {name: _summary(times, threads) for name, times in seconds.items()}
+
+
+def network_call(network: nn.Module, *, size: int, batch: int = 1) -> Callable[[], object]:
+    """A call that runs a network once on random input, in evaluation, in the memory order that suits a CPU."""
+    network = network.eval()
+    x = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+    return lambda: network(x)
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """That many computing threads in torch for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _summary(seconds: list[float], threads: int) -> Latency:
+    lower, median, upper = np.percentile(np.asarray(seconds) * 1e3, (25, 50, 75))
+    return Latency(float(median), float(lower), float(upper), len(seconds), threads)

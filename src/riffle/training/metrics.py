@@ -1,0 +1,73 @@
+"""How good a network is on pictures it did not learn from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
+
+Probabilities = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Predictions of a set of pictures, in their order, and what follows from them."""
+
+    probabilities: Probabilities
+    """(pictures, classes), each row sums to 1."""
+    labels: Labels
+    classes: tuple[str, ...]
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """The most probable class of each picture."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def top1(self) -> float:
+        """Percent of pictures whose most probable class is right."""
+        return 100.0 * float((self.predicted == self.labels).mean())
+
+    @property
+    def top5(self) -> float | None:
+        """Percent of pictures whose class is among the five most probable; None with five classes or fewer."""
+        if len(self.classes) <= 5:
+            return None
+        best = np.argpartition(-self.probabilities, 4, axis=1)[:, :5]
+        return 100.0 * float((best == self.labels[:, None]).any(axis=1).mean())
+
+    @property
+    def loss(self) -> float:
+        """Mean negative log-probability of the right class, in nats."""
+        right = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return float(-np.log(np.maximum(right, 1e-12)).mean())
+
+    @cached_property
+    def confusion(self) -> Labels:
+        """Counts (true class, predicted class)."""
+        return np.asarray(confusion_matrix(self.labels, self.predicted, labels=range(len(self.classes))))
+
+    @property
+    def per_class(self) -> list[float | None]:
+        """Percent right of each class's pictures; None for a class without any."""
+        totals = self.confusion.sum(axis=1)
+        return [
+            100.0 * int(right) / int(total) if total else None
+            for right, total in zip(self.confusion.diagonal(), totals, strict=True)
+        ]
+
+    def mistakes(self, most: int) -> list[int]:
+        """Indices of the wrongly judged pictures, the surest first."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        sureness = self.probabilities[wrong, self.predicted[wrong]]
+        return [int(index) for index in wrong[np.argsort(-sureness, kind="stable")][:most]]
+
+    def summary(self) -> dict[str, Any]:
+        """Loss, top-1 and (with more than five classes) top-5, rounded for reading."""
+        scores = {"loss": round(self.loss, 4), "top1": round(self.top1, 2)}
+        if self.top5 is not None:
+            scores["top5"] = round(self.top5, 2)
+        return scores

@@ -1,0 +1,75 @@
+"""Start from trained weights: a new head, and which parts learn.
+
+The three ways of the literature: train everything, train the last stages, train a new head on a frozen network.
+"""
+
+from copy import deepcopy
+from typing import TypeVar
+
+from torch import nn
+
+from riffle.card import card_of
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def head_of(network: nn.Module) -> nn.Linear:
+    """The last linear layer: the one whose outputs are the classes."""
+    linears = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not linears:
+        raise ValueError("this network has no linear layer that could be its head")
+    return linears[-1]
+
+
+def replace_head(network: Network, num_classes: int) -> Network:
+    """A copy with a fresh last linear layer for ``num_classes`` classes; every other weight is kept."""
+    copy = deepcopy(network)
+    old = head_of(copy)
+    new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+    nn.init.normal_(new.weight, std=0.01)
+    if new.bias is not None:
+        nn.init.zeros_(new.bias)
+    for parent in list(copy.modules()):
+        for name, child in parent.named_children():
+            if child is old:
+                setattr(parent, name, new)
+    card = card_of(copy).with_argument("num_classes", num_classes)
+    copy.card = card  # type: ignore[assignment]  # a plain attribute
+    return copy
+
+
+def freeze(network: nn.Module, transfer: str) -> None:
+    """Choose which parameters learn, by ``requires_grad``.
+
+    Args:
+        network: with the five parts of Riffle's networks, unless ``transfer`` is ``"all"``.
+        transfer: ``"all"``, ``"head"`` (the classifier only) or ``"last:K"`` (the last K stages and what follows).
+
+    Raises:
+        ValueError: for another word, or a network without those parts.
+    """
+    network.requires_grad_(True)
+    if transfer == "all":
+        return
+    stages = getattr(network, "stages", None)
+    if not isinstance(stages, nn.Sequential) or not hasattr(network, "classifier"):
+        raise ValueError(f"transfer={transfer!r} needs a network with stages and a classifier; this one has not")
+    word, _, count = transfer.partition(":")
+    if transfer == "head":
+        learning = [network.classifier]
+    elif word == "last" and count.isdecimal() and 1 <= int(count) <= len(stages):
+        learning = [*stages[-int(count) :], network.neck, network.pool, network.classifier]
+    else:
+        raise ValueError(f"transfer is all, head or last:K with K from 1 to {len(stages)}; got {transfer!r}")
+    network.requires_grad_(False)
+    for part in learning:
+        part.requires_grad_(True)
+
+
+def set_training(network: nn.Module) -> None:
+    """Training mode, but for frozen batch norms: their statistics stay those of the weights they came with."""
+    network.train()
+    for module in network.modules():
+        own = list(module.parameters(recurse=False))
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and own and not any(p.requires_grad for p in own):
+            module.eval()

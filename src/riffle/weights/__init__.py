@@ -1,0 +1,1 @@
+"""Weights: what Riffle saves, and what it takes over from elsewhere."""

@@ -1,0 +1,156 @@
+"""Folders that describe themselves: ``config.json``, ``model.safetensors`` and a model card, as on the Hugging Face Hub."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from riffle import registry
+from riffle.card import Card, card_of
+from riffle.files import replacing_folder
+from riffle.preprocessing import Preprocessing
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a reader of a saved network wants to know beside the card: what to expect of it and how it was made."""
+
+    expected: dict[str, Any] = field(default_factory=dict)
+    """Scores on held-out pictures, by name."""
+    reproduce: dict[str, Any] = field(default_factory=dict)
+    """The recipe and the data it was trained with."""
+
+
+def save_folder(network: nn.Module, folder: Path, record: Record) -> None:
+    """Write a network with its card. The folder appears whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; an older folder of that name is then still there.
+    """
+    card = card_of(network)
+    config = {
+        "format": FORMAT,
+        "name": card.name,
+        "arguments": dict(card.arguments),
+        "rewrites": list(card.rewrites),
+        "classes": None if card.classes is None else list(card.classes),
+        "preprocessing": None if card.preprocessing is None else card.preprocessing.to_dict(),
+        "expected": record.expected,
+        "reproduce": record.reproduce,
+    }
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with replacing_folder(Path(folder)) as draft:
+        (draft / WEIGHTS).write_bytes(save(state, metadata={"format": "pt"}))
+        (draft / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (draft / "README.md").write_text(_model_card(card, record, Path(folder).name), encoding="utf-8")
+
+
+def load_folder(folder: Path, *, network: nn.Module | None = None) -> nn.Module:
+    """Read a network back, in evaluation mode.
+
+    A registered variant is built by its name, the rewrites it had are repeated, and the weights are filled in. A
+    network from elsewhere has no name here: give an instance of it as ``network``, which is filled in place.
+
+    Raises:
+        ValueError: the folder is not one of ours, is damaged, or its weights do not fit.
+    """
+    config = read_config(folder)
+    try:
+        state = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{folder / WEIGHTS} cannot be read: {error}") from error
+    if network is None:
+        if config["name"] is None:
+            raise ValueError(f"{folder} holds a network that Riffle has no name for: build it and pass it as network=…")
+        network = registry.build(config["name"], **config["arguments"])
+        for rewrite in config["rewrites"]:
+            network = registry.rewrite_named(rewrite)(network)
+    fill(network, state, source=str(folder))
+    network.card = card_from(config)  # type: ignore[assignment]  # a plain attribute
+    return network.eval()
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
+    """Put weights into a network of the same layout; raises ``ValueError`` naming the first tensors that do not fit."""
+    own = network.state_dict()
+    wrong = [f"{name} is missing" for name in own.keys() - state.keys()]
+    wrong += [f"{name} is not in this network" for name in state.keys() - own.keys()]
+    wrong += [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}"
+        for name in own.keys() & state.keys()
+        if own[name].shape != state[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(f"the weights in {source} do not fit: {'; '.join(sorted(wrong)[:3])}{more}")
+    network.load_state_dict(state)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The described facts alone, without weights; raises ``ValueError`` where there are none."""
+    path = Path(folder) / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(config, dict) or config["format"] != FORMAT or "rewrites" not in config:
+            raise KeyError("format")
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no saved network ({CONFIG} is missing)") from None
+    except (OSError, KeyError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a description that this version of Riffle can read") from error
+    return config
+
+
+def card_from(config: dict[str, Any]) -> Card:
+    """The card in a config."""
+    return Card(
+        name=config["name"],
+        arguments=config["arguments"],
+        rewrites=tuple(config["rewrites"]),
+        preprocessing=None if config["preprocessing"] is None else Preprocessing.from_dict(config["preprocessing"]),
+        classes=None if config["classes"] is None else tuple(config["classes"]),
+    )
+
+
+def _model_card(card: Card, record: Record, title: str) -> str:
+    """Four questions, answered from the facts: what to expect, how to load, how to preprocess, how to reproduce."""
+    front = "---\nlibrary_name: riffle-vision\npipeline_tag: image-classification\n---\n"
+    expected = "\n".join(f"- {name}: {value}" for name, value in record.expected.items()) or "Not measured."
+    classes = "" if card.classes is None else f"\n{len(card.classes)} classes: {', '.join(card.classes[:20])}"
+    classes += " …\n" if card.classes and len(card.classes) > 20 else "\n"
+    steps = record.reproduce or {"recipe": "not recorded"}
+    return f"""{front}# {card.name or title}
+{classes}
+## What to expect
+
+{expected}
+
+## How to load
+
+```python
+import riffle
+
+network = riffle.load("{title}")  # this folder
+```
+
+## How to preprocess
+
+```json
+{json.dumps(card.preprocessing.to_dict() if card.preprocessing else None, indent=2)}
+```
+
+`riffle.load(...).card.preprocessing("picture.jpg")` gives the network's input as an array.
+
+## How to reproduce
+
+```json
+{json.dumps(steps, indent=2, ensure_ascii=False)}
+```
+"""
