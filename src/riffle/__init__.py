@@ -1,2 +1,70 @@
-"""x"""
-__version__="0.1.0"
+"""Riffle: small, fast vision networks, from a folder of pictures to a verified file.
+
+The names below are loaded when they are first used, so ``import riffle`` is instant and imports no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Preprocessing": "riffle.preprocessing",
+    "Recipe": "riffle.training.recipe",
+    "Run": "riffle.training.run",
+    "Session": "riffle.deployment.session",
+    "UnreadablePicture": "riffle.preprocessing",
+    "VerificationError": "riffle.deployment.verify",
+    "create": "riffle.zoo",
+    "evaluate": "riffle.verbs",
+    "export": "riffle.verbs",
+    "fuse": "riffle.compression",
+    "load": "riffle.zoo",
+    "names": "riffle.zoo",
+    "profile": "riffle.profiling.cost",
+    "replace_head": "riffle.training.transfer",
+    "train": "riffle.verbs",
+}
+
+__all__ = [
+    "Preprocessing",
+    "Recipe",
+    "Run",
+    "Session",
+    "UnreadablePicture",
+    "VerificationError",
+    "__version__",
+    "create",
+    "evaluate",
+    "export",
+    "fuse",
+    "load",
+    "names",
+    "profile",
+    "replace_head",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from riffle.compression import fuse
+    from riffle.deployment.session import Session
+    from riffle.deployment.verify import VerificationError
+    from riffle.preprocessing import Preprocessing, UnreadablePicture
+    from riffle.profiling.cost import profile
+    from riffle.training.recipe import Recipe
+    from riffle.training.run import Run
+    from riffle.training.transfer import replace_head
+    from riffle.verbs import evaluate, export, train
+    from riffle.zoo import create, load, names
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'riffle' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

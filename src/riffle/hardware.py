@@ -34,14 +34,14 @@ def _quota() -> float:
     return math.inf if quota in ("max", "-1") else int(quota) / int(period)
 
 
-def sleep_when_idle() -> None:
-    """Let OpenMP threads sleep, not spin, while they wait; must run before torch is loaded.
+def compute_threads() -> int:
+    """Threads to compute on: half of the cores, at least one; the others decode pictures and serve the neighbours.
 
-    A spinning thread holds a core that the thread it waits for may need. On two cores with a busy neighbour that
-    makes a parallel region wait for whole scheduler slices (docs/threads.md has the measurement). A choice already made in
-    the environment is kept.
+    A parallel region waits for its slowest thread, and the others spin meanwhile. With a thread on every core, one
+    busy neighbour makes every region wait for the scheduler: small batches then take several times as long, where one
+    thread loses at most its share (benchmarks/busy_neighbour.py measures it).
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return max(1, cores() // 2)
 
 
 def processor() -> str:

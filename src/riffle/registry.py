@@ -45,6 +45,13 @@ def takes(name: str, argument: str) -> bool:
     return argument in inspect.signature(_lookup(name)[0]).parameters
 
 
+def default(name: str, argument: str) -> Any:
+    """What a variant's argument is when it is not given; None where it takes none of that name."""
+    constructor, variant = _lookup(name)
+    parameter = inspect.signature(constructor).parameters.get(argument)
+    return variant.get(argument, None if parameter is None else parameter.default)
+
+
 def build(name: str, **arguments: Any) -> "nn.Module":
     """A network with fresh weights.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,9 +13,15 @@ import riffle.compression  # registers the rewrites that saved networks name
 import riffle.models  # noqa: F401  (registers the variants)
 from riffle import registry
 from riffle.card import card_of
+from riffle.profiling.cost import profile
 from riffle.training.transfer import head_of, replace_head
 from riffle.weights import native, sources
 from riffle.weights.adopt import adopt
+
+
+def names(pattern: str = "*") -> list[str]:
+    """Registered names that match a shell pattern such as ``"shufflenet_v2*"``, in the order of their papers' tables."""
+    return registry.names(pattern)
 
 
 def create(
@@ -68,6 +75,19 @@ def load(folder: str | Path, *, network: nn.Module | None = None) -> nn.Module:
     folder = Path(folder)
     best = folder / "best"
     return native.load_folder(best if best.is_dir() else folder, network=network)
+
+
+def catalogue(pattern: str = "*", *, size: int | None = None) -> list[dict[str, Any]]:
+    """Name, parameters, MACs (at ``size`` pixels, or the network's own input) and published weights of each network."""
+    rows = []
+    for name in registry.names(pattern):
+        own = size or registry.default(name, "size") or 224
+        with torch.device("meta"):
+            network = create(name, size=own)
+        cost = profile(network, size=own)
+        weights = ["torchvision"] if name in sources.TORCHVISION else []
+        rows.append({"name": name, "params": cost.params, "macs": cost.macs, "size": own, "weights": weights})
+    return rows
 
 
 def _from_file(name: str, path: Path, sized: dict[str, int]) -> nn.Module:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from riffle.hardware import cores
-from riffle.preprocessing import SUFFIXES, UnreadablePicture, open_picture
+from riffle.preprocessing import SUFFIXES, Picture, UnreadablePicture, open_picture
 
 VALIDATION = ("val", "valid", "validation", "test")
 
@@ -54,14 +54,6 @@ class Pictures:
         """Those pictures only, in that order."""
         return Pictures(self.table.select(indices))
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the pictures' names and labels: another one means other data."""
-        digest = hashlib.sha256("\0".join(self.classes).encode())
-        for index, label in enumerate(self.labels):
-            digest.update(f"\0{self.name(index)}\0{label}".encode())
-        return digest.hexdigest()[:16]
-
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -73,6 +65,15 @@ class Split:
     """One line for each file that could not be decoded."""
     ignored: dict[str, int] = field(default_factory=dict)
     """How many files had an ending that is not a picture's, by ending."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the pictures' names and labels: another one means other data."""
+        digest = hashlib.sha256("\0".join(self.train.classes).encode())
+        for part in (self.train, self.validation):
+            for image, label in zip(part.table["image"], part.labels, strict=True):
+                digest.update(f"\0{image['path']}\0{label}".encode())
+        return digest.hexdigest()[:16]
 
 
 def read(data: str | Path, *, validation: float = 0.2, seed: int = 0) -> Split:
@@ -88,27 +89,55 @@ def read(data: str | Path, *, validation: float = 0.2, seed: int = 0) -> Split:
     """
     if str(data) in BUILT_IN:
         return _split_off(BUILT_IN[str(data)](), validation, seed)
+    folder = _folder(data)
+    held_out = _held_out(folder)
+    ignored: Counter[str] = Counter()
+    root = folder / "train" if (folder / "train").is_dir() else folder
+    everything, unreadable = _readable(_listed(root, _class_names(root), ignored))
+    _check(everything, root)
+    if root == folder or held_out is None:
+        split = _split_off(everything, validation, seed)
+        return Split(split.train, split.validation, unreadable, dict(ignored))
+    val, more = _judged(held_out, everything.classes, ignored)
+    return Split(everything, val, unreadable + more, dict(ignored))
+
+
+def read_judged(data: str | Path, classes: Sequence[str]) -> tuple[Pictures, list[str]]:
+    """Pictures to judge a trained network on: a folder's ``val``, or all of it where it has none.
+
+    Args:
+        data: a folder.
+        classes: the network's; labels are counted in their order. The folder may lack some of them.
+
+    Returns:
+        The pictures, and one line for each file that could not be decoded.
+
+    Raises:
+        ValueError: no such folder, a class that the network does not know, or no readable picture.
+    """
+    folder = _folder(data)
+    return _judged(_held_out(folder) or folder, classes, Counter())
+
+
+def _folder(data: str | Path) -> Path:
     folder = Path(data)
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise ValueError(f"{folder} {what}: give a folder of pictures, or one of {', '.join(BUILT_IN)}")
-    held_out = next((folder / name for name in VALIDATION if (folder / name).is_dir()), None)
-    ignored: Counter[str] = Counter()
-    if (folder / "train").is_dir() and held_out is not None:
-        classes = _class_names(folder / "train")
-        if extra := set(_class_names(held_out)) - set(classes):
-            raise ValueError(f"{held_out} has classes that {folder / 'train'} lacks: {', '.join(sorted(extra))}")
-        train, unreadable = _readable(_listed(folder / "train", classes, ignored))
-        val, more = _readable(_listed(held_out, classes, ignored))
-        _check(train, folder / "train")
-        if not len(val):
-            raise ValueError(f"{held_out} holds no picture that can be read")
-        return Split(train, val, unreadable + more, dict(ignored))
-    root = folder / "train" if (folder / "train").is_dir() else folder
-    everything, unreadable = _readable(_listed(root, _class_names(root), ignored))
-    _check(everything, root)
-    split = _split_off(everything, validation, seed)
-    return Split(split.train, split.validation, unreadable, dict(ignored))
+    return folder
+
+
+def _held_out(folder: Path) -> Path | None:
+    return next((folder / name for name in VALIDATION if (folder / name).is_dir()), None)
+
+
+def _judged(folder: Path, classes: Sequence[str], ignored: Counter[str]) -> tuple[Pictures, list[str]]:
+    if extra := sorted(set(_class_names(folder)) - set(classes)):
+        raise ValueError(f"{folder} has classes that were not learned: {', '.join(extra[:5])}")
+    pictures, unreadable = _readable(_listed(folder, list(classes), ignored))
+    if not len(pictures):
+        raise ValueError(f"{folder} holds no pictures that can be read: expected {folder}/CLASS/PICTURE.jpg")
+    return pictures, unreadable
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -155,19 +184,24 @@ def _check(pictures: Pictures, folder: Path) -> None:
 
 def _readable(pictures: Pictures) -> tuple[Pictures, list[str]]:
     """Decode everything once; leave out what fails, with a line for each."""
+    reasons = find_unreadable(list(pictures))
+    bad = [why for why in reasons if why is not None]
+    good = [index for index, why in enumerate(reasons) if why is None]
+    return (pictures.select(good) if bad else pictures), bad
 
-    def reason(index: int) -> str | None:
+
+def find_unreadable(pictures: Sequence[Picture]) -> list[str | None]:
+    """Why each picture cannot be decoded; None for those that can."""
+
+    def reason(picture: Picture) -> str | None:
         try:
-            open_picture(pictures[index], at_least=32)
-        except (UnreadablePicture, FileNotFoundError, PermissionError) as error:
+            open_picture(picture, at_least=32)
+        except (UnreadablePicture, OSError) as error:
             return str(error)
         return None
 
     with ThreadPoolExecutor(cores()) as pool:
-        reasons = list(pool.map(reason, range(len(pictures))))
-    good = [index for index, why in enumerate(reasons) if why is None]
-    bad = [why for why in reasons if why is not None]
-    return (pictures.select(good) if bad else pictures), bad
+        return list(pool.map(reason, pictures))
 
 
 def _split_off(pictures: Pictures, share: float, seed: int) -> Split:

@@ -1,6 +1,7 @@
 """Run an exported file. Needs onnxruntime, numpy and Pillow; imports no torch."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,39 +26,15 @@ class Prediction:
     probability: float
 
 
-class Session:
-    """An exported file, ready to classify pictures.
+class PictureClassifier(ABC):
+    """From pictures to named probabilities; a file or a network computes them."""
 
-    Args:
-        path: a file that ``riffle export`` wrote.
-        threads: cores to compute on; None for all that are available.
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
 
-    Raises:
-        ValueError: no such file, not an ONNX file, or not one of Riffle's.
-    """
-
-    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise ValueError(f"no file at {self.path}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors share no class of their own
-            raise ValueError(f"{self.path} is not an ONNX file that can be run") from error
-        facts = _facts(self._session.get_modelmeta().custom_metadata_map, self.path)
-        self.preprocessing = Preprocessing.from_dict(facts["preprocessing"])
-        self.classes: tuple[str, ...] = tuple(facts["classes"])
-        self.name: str = facts["name"]
-        self.expected: dict[str, Any] = facts.get("expected", {})
-
+    @abstractmethod
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Pixels uint8 (batch, size, size, 3), red first, to shares (batch, classes) that sum to 1."""
-        (shares,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})
-        return np.asarray(shares)
 
     def classify(self, picture: Picture, *, top: int = 5) -> list[Prediction]:
         """The ``top`` most probable classes of one picture, the likeliest first.
@@ -89,6 +66,40 @@ class Session:
     def _named(self, shares: npt.NDArray[np.float32], top: int) -> list[Prediction]:
         best = np.argsort(-shares, kind="stable")[:top]
         return [Prediction(self.classes[index], float(shares[index])) for index in best]
+
+class Session(PictureClassifier):
+    """An exported file, ready to classify pictures.
+
+    Args:
+        path: a file that ``riffle export`` wrote.
+        threads: cores to compute on; None for all that are available.
+
+    Raises:
+        ValueError: no such file, not an ONNX file, or not one of Riffle's.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise ValueError(f"no file at {self.path}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or cores()
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no class of their own
+            raise ValueError(f"{self.path} is not an ONNX file that can be run") from error
+        facts = _facts(self._session.get_modelmeta().custom_metadata_map, self.path)
+        self.preprocessing = Preprocessing.from_dict(facts["preprocessing"])
+        self.classes: tuple[str, ...] = tuple(facts["classes"])
+        self.name: str = facts["name"]
+        self.expected: dict[str, Any] = facts.get("expected", {})
+
+    def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Run the file on a batch of any size."""
+        (shares,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})
+        return np.asarray(shares)
 
 
 def pictures_below(folder: Path) -> Sequence[Path]:

@@ -1,12 +1,15 @@
 """What a person sees while a network trains: a bar on a terminal, plain lines elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+
+Item = TypeVar("Item")
 
 
 class _Speed(ProgressColumn):
@@ -26,6 +29,12 @@ class Bar:
     def advance(self, pictures: int) -> None:
         """So many more are done."""
         self._progress.advance(self._task, pictures)
+
+    def over(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, each counted when the next one is asked for."""
+        for item in items:
+            yield item
+            self.advance(1)
 
 
 class Reporter:

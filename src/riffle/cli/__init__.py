@@ -1,0 +1,29 @@
+"""The command line: one file a command. This file holds the table that help is made of, and imports nothing."""
+
+COMMANDS = {
+    "demo": "Train, fuse, export and verify a small network on handwritten digits, in a few minutes.",
+    "train": "Train a network on a folder of pictures, or go on with a run that was interrupted.",
+    "evaluate": "Judge a run, or an exported file, on held-out pictures.",
+    "predict": "Classify a picture or a folder of pictures.",
+    "export": "Write a run's network to a file that needs no torch, proven to give the same answers.",
+    "models": "List the networks, with their parameters and multiply-accumulates.",
+}
+"""Each command with its purpose, in the order in which a new user meets them."""
+
+HELP = "Small, fast vision networks: from a folder of pictures to a verified file."
+
+
+def overview() -> str:
+    """What ``riffle --help`` prints."""
+    lines = [f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items()]
+    return "\n".join(
+        [
+            HELP,
+            "",
+            "Usage: riffle COMMAND ...",
+            "",
+            *lines,
+            "",
+            "  riffle COMMAND --help tells what a command takes; riffle --version prints the version.",
+        ]
+    )

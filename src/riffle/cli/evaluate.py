@@ -1,0 +1,28 @@
+"""``riffle evaluate``."""
+
+
+def evaluate(source: str, /, *, data: str | None = None) -> None:
+    """Judge a run, or an exported file, on held-out pictures.
+
+    Parameters
+    ----------
+    source
+        A run's folder or an .onnx file.
+    data
+        Folder with CLASS/PICTURE, or with a val folder; the run's own held-out pictures when left out.
+    """
+    from riffle import verbs
+    from riffle.cli.output import next_steps, reporter, table
+
+    show = reporter()
+    scores, pictures = verbs.evaluate(source, data=data, reporter=show)
+    per_class = table("class", "pictures", "right %")
+    for name, count, right in zip(scores.classes, scores.confusion.sum(axis=1), scores.per_class, strict=True):
+        per_class.add_row(name, str(count), "" if right is None else f"{right:.1f}")
+    show.console.print(per_class)
+    top5 = "" if scores.top5 is None else f"  top-5 {scores.top5:.2f} %"
+    show.say(f"top-1 {scores.top1:.2f} %{top5}  loss {scores.loss:.4f}  on {len(pictures)} pictures")
+    if source.endswith(".onnx"):
+        next_steps(show, ("classify a picture", f"riffle predict {source} PICTURE"))
+    else:
+        next_steps(show, ("write a file without torch", f"riffle export {source}"))

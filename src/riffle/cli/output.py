@@ -1,0 +1,27 @@
+"""How commands speak: plain lines and small tables."""
+
+from rich.console import Console
+from rich.table import Table
+
+from riffle.training.progress import Reporter
+
+
+def reporter() -> Reporter:
+    """Progress on standard output."""
+    return Reporter(Console(highlight=False, soft_wrap=True))
+
+
+def next_steps(show: Reporter, *steps: tuple[str, str]) -> None:
+    """Lines that tell what one may do now, each with the command or the path."""
+    width = max(len(words) for words, _ in steps)
+    show.say("")
+    for words, command in steps:
+        show.say(f"{words:<{width}}  {command}")
+
+
+def table(*columns: str) -> Table:
+    """A borderless table; the first column is text, the others are numbers."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    return made

@@ -1,0 +1,51 @@
+"""``riffle predict``."""
+
+from pathlib import Path
+
+
+def predict(source: str, picture: Path, /, *, top: int = 3) -> None:
+    """Classify a picture or a folder of pictures.
+
+    Parameters
+    ----------
+    source
+        A run's folder or an exported file; the file needs no torch.
+    picture
+        A picture, or a folder of them.
+    top
+        How many classes to show.
+    """
+    from rich.console import Console
+
+    from riffle.deployment.session import PictureClassifier, Session, UnreadablePicture
+
+    console = Console(highlight=False, soft_wrap=True)
+    if source.endswith(".onnx"):
+        classifier: PictureClassifier = Session(source)
+    else:
+        from riffle.verbs import classifier as opened
+
+        classifier = opened(source)
+    if top < 1:
+        raise ValueError(f"--top must be at least 1; got {top}")
+    if not picture.exists():
+        raise ValueError(f"no picture at {picture}")
+    if picture.is_dir():
+        results = classifier.classify_folder(picture, top=top)
+    else:
+        results = iter([(picture, classifier.classify(picture, top=top))])
+    total = unreadable = 0
+    for path, result in results:
+        total += 1
+        if isinstance(result, UnreadablePicture):
+            unreadable += 1
+            console.print(f"skipped, unreadable: {result}", markup=False)
+            continue
+        shares = ", ".join(f"{one.label} {100 * one.probability:.1f} %" for one in result)
+        console.print(f"{path}: {shares}", markup=False)
+    if unreadable == total:
+        raise ValueError("no picture could be read")
+    if unreadable:
+        console.print(f"{unreadable} of {total} files unreadable")
+    if not source.endswith(".onnx"):
+        console.print(f"\nwrite a file without torch  riffle export {source}", markup=False)

@@ -1,0 +1,262 @@
+"""The report of a training: one HTML file that loads nothing and runs no script, to read, print or send."""
+
+import base64
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from io import BytesIO
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from riffle.data.images import Pictures
+from riffle.files import write_text
+from riffle.pages import charts
+from riffle.preprocessing import UnreadablePicture, open_picture
+from riffle.profiling.cost import Cost
+from riffle.profiling.latency import Latency
+from riffle.training.metrics import Scores
+from riffle.training.recipe import Recipe
+from riffle.training.run import Run
+from riffle.weights.native import card_from, read_config
+
+MOST_CLASSES = 30
+"""Up to so many classes are shown as a confusion matrix, more as a table of the most confused pairs."""
+MOST_PAIRS = 30
+MOST_MISTAKES = 24
+THUMBNAIL = 128
+"""Longer side in pixels of the pictures in the report."""
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """What a report tells about a finished run."""
+
+    title: str
+    run: Run
+    scores: Scores
+    """Of the best network on the held-out pictures."""
+    pictures: Pictures
+    """The held-out ones, in the order of the scores."""
+    cost: Cost
+    latency: Latency
+    weights_bytes: int
+    """Size of the file with the best network's weights."""
+    train_counts: Sequence[int]
+    """How many training pictures each class has, in the order of the classes."""
+    unreadable: Sequence[str]
+    """A line for each file that was left out because it could not be decoded."""
+    environment: Mapping[str, str]
+    """Hardware and versions, in the order to show them."""
+    command: str | None = None
+    """What was typed to train, or None when it was not the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """A headline number."""
+
+    label: str
+    value: str
+    unit: str
+    note: str
+
+
+def write_report(facts: ReportFacts, path: Path) -> None:
+    """Write the report; an older one stays complete until the new one is.
+
+    Raises:
+        ValueError: the run's folder holds no best network.
+        OSError: the disk is full or the file cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("riffle", "pages"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    page = environment.get_template("report.html.j2").render(_contents(facts))
+    # File names that are not UTF-8 arrive with lone surrogates, which no file can hold.
+    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
+
+
+def wilson_interval(hits: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion, in percent (Wilson 1927): sound near 0 and 100 % and for small counts."""
+    z = 1.959964  # the normal distribution's 97.5 % quantile
+    share = hits / total
+    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
+
+
+def _contents(facts: ReportFacts) -> dict[str, Any]:
+    """The template's variables."""
+    run, scores = facts.run, facts.scores
+    best_epoch = None if run.state.best is None else int(run.state.best["epoch"])
+    is_small = len(scores.classes) <= MOST_CLASSES
+    place = shlex.quote(str(run.folder.path))
+    return {
+        "facts": facts,
+        "setup": run.setup,
+        "charts": charts.learning_curves(run.history, best_epoch),
+        "canvas": charts,
+        "best_epoch": best_epoch,
+        "tiles": _tiles(facts),
+        "matrix": _matrix(scores) if is_small else None,
+        "has_short_names": max(len(name) for name in scores.classes) <= 3,
+        "pairs": [] if is_small else _confused_pairs(scores),
+        "classes": _per_class(scores, facts.train_counts),
+        "mistakes": _mistakes(facts),
+        "mistake_count": int((scores.predicted != scores.labels).sum()),
+        "recipe": _settings(run.recipe),
+        "preprocessing": card_from(read_config(run.folder.best)).preprocessing,
+        "commands": {
+            "Classify a picture": f"riffle predict {place} picture.jpg",
+            "Export it to a file that runs without PyTorch": f"riffle export {place} --to onnx",
+        },
+        "python": f"network = riffle.load({str(run.folder.path)!r})",
+    }
+
+
+def _tiles(facts: ReportFacts) -> list[_Tile]:
+    scores, cost, latency = facts.scores, facts.cost, facts.latency
+    total = len(scores.labels)
+    low, high = wilson_interval(int((scores.predicted == scores.labels).sum()), total)
+    decimals = next((digits for digits, limit in ((3, 1), (2, 10), (1, 100)) if latency.median < limit), 0)
+    threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
+    certainty = f"of {total:,} held-out pictures; 95 % interval {low:.1f}–{high:.1f}"
+    top1 = _Tile("Top-1", f"{scores.top1:.1f}", "%", certainty)
+    among = "right class among the five likeliest"
+    top5 = [] if scores.top5 is None else [_Tile("Top-5", f"{scores.top5:.1f}", "%", among)]
+    return [
+        top1,
+        *top5,
+        _Tile("Loss", f"{scores.loss:.3f}", "nats", "held-out cross-entropy"),
+        _Tile("Parameters", *_short(cost.params), f"{cost.params:,}"),
+        _Tile("MACs", *_short(cost.macs // cost.batch), f"for a picture of {cost.size} × {cost.size}"),
+        _Tile("File size", *_short(facts.weights_bytes, "B"), f"{facts.weights_bytes:,} bytes of weights"),
+        _Tile(
+            "Latency",
+            f"{latency.median:.{decimals}f}",
+            "ms",
+            f"median of {latency.rounds:,} calls, {threads}; "
+            f"quartiles {latency.lower:.{decimals}f}–{latency.upper:.{decimals}f}",
+        ),
+    ]
+
+
+def _short(number: int, unit: str = "") -> tuple[str, str]:
+    """Three digits and a unit with its prefix."""
+    for prefix, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= 0.9995 * scale:
+            return f"{number / scale:.3g}", prefix + unit
+    return str(number), unit
+
+
+def _matrix(scores: Scores) -> list[dict[str, Any]]:
+    """Rows of the confusion matrix; each cell with its share of the row, which is how strongly it is coloured."""
+    totals = scores.confusion.sum(axis=1)
+    shares = scores.confusion / np.maximum(totals, 1)[:, None]
+    return [
+        {
+            "name": name,
+            "total": int(totals[row]),
+            "cells": [
+                {
+                    "count": int(count),
+                    "share": float(share),
+                    "is_right": row == column,
+                    "column": scores.classes[column],
+                }
+                for column, (count, share) in enumerate(zip(scores.confusion[row], shares[row], strict=True))
+            ],
+        }
+        for row, name in enumerate(scores.classes)
+    ]
+
+
+def _confused_pairs(scores: Scores) -> list[dict[str, Any]]:
+    """The commonest mistakes; of equally common ones first that which takes more of its class."""
+    totals = scores.confusion.sum(axis=1)
+    rows, columns = np.nonzero(scores.confusion - np.diag(scores.confusion.diagonal()))
+    counts = scores.confusion[rows, columns]
+    order = np.lexsort((-counts / totals[rows], -counts))[:MOST_PAIRS]
+    return [
+        {
+            "truth": scores.classes[rows[index]],
+            "predicted": scores.classes[columns[index]],
+            "count": int(counts[index]),
+            "total": int(totals[rows[index]]),
+            "share": 100 * counts[index] / totals[rows[index]],
+        }
+        for index in order
+    ]
+
+
+def _per_class(scores: Scores, train_counts: Sequence[int]) -> list[dict[str, Any]]:
+    """A row for each class, the worst first and those without held-out pictures last."""
+    wrong = scores.confusion - np.diag(scores.confusion.diagonal())
+    rows = []
+    for label, (name, accuracy, train) in enumerate(zip(scores.classes, scores.per_class, train_counts, strict=True)):
+        worst = int(wrong[label].argmax())
+        rows.append(
+            {
+                "name": name,
+                "accuracy": accuracy,
+                "held_out": int(scores.confusion[label].sum()),
+                "train": int(train),
+                "taken_for": scores.classes[worst] if wrong[label, worst] else None,
+                "times": int(wrong[label, worst]),
+            }
+        )
+    return sorted(rows, key=lambda row: math.inf if row["accuracy"] is None else row["accuracy"])
+
+
+def _mistakes(facts: ReportFacts) -> list[dict[str, Any]]:
+    scores, data = facts.scores, facts.run.setup.data
+    return [
+        {
+            "thumbnail": _thumbnail(facts.pictures, index),
+            "truth": scores.classes[scores.labels[index]],
+            "predicted": scores.classes[scores.predicted[index]],
+            "probability": 100 * float(scores.probabilities[index].max()),
+            "name": _name_below(data, facts.pictures.name(index)),
+        }
+        for index in scores.mistakes(MOST_MISTAKES)
+    ]
+
+
+def _thumbnail(pictures: Pictures, index: int) -> str | None:
+    """A small copy as a ``data:`` address; None for a picture that is gone, which is no reason to have no report."""
+    try:
+        image = open_picture(pictures[index], at_least=THUMBNAIL)
+    except (UnreadablePicture, OSError):
+        return None
+    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    # Tiny pictures are shown enlarged, where JPEG's artefacts would be seen.
+    kind = "PNG" if max(image.size) <= THUMBNAIL // 2 else "JPEG"
+    content = BytesIO()
+    image.save(content, kind, quality=85)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _name_below(folder: str, name: str) -> str:
+    """A file's path from the data's folder on, which is what tells two pictures apart."""
+    path = PurePath(name)
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else name
+
+
+def _settings(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """Name, value and meaning of every setting."""
+    values = recipe.to_dict()
+    return [(field.name, _plain(values[field.name]), field.metadata["help"]) for field in fields(recipe)]
+
+
+def _plain(value: Any) -> str:
+    """As TOML has it, without quotes."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
