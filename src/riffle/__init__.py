@@ -16,14 +16,14 @@ _HOME = {
     "UnreadablePicture": "riffle.preprocessing",
     "VerificationError": "riffle.deployment.verify",
     "create": "riffle.zoo",
-    "evaluate": "riffle.verbs",
-    "export": "riffle.verbs",
+    "evaluate": "riffle.verbs.evaluate",
+    "export": "riffle.verbs.export",
     "fuse": "riffle.compression",
     "load": "riffle.zoo",
     "names": "riffle.zoo",
     "profile": "riffle.profiling.cost",
     "replace_head": "riffle.training.transfer",
-    "train": "riffle.verbs",
+    "train": "riffle.verbs.train",
 }
 
 __all__ = [
@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from riffle.training.recipe import Recipe
     from riffle.training.run import Run
     from riffle.training.transfer import replace_head
-    from riffle.verbs import evaluate, export, train
+    from riffle.verbs.evaluate import evaluate
+    from riffle.verbs.export import export
+    from riffle.verbs.train import train
     from riffle.zoo import create, load, names
 
 

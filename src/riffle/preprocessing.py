@@ -1,4 +1,4 @@
-"""From an image file to the array that a network reads. Needs numpy and Pillow only, so it runs where torch does not."""
+"""From an image file to the array that a network reads; numpy and Pillow only, so it runs where torch does not."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 """Pixels of one picture: uint8, (height, width, 3), red first."""
@@ -17,7 +17,8 @@ Picture = str | Path | bytes | Image.Image | Pixels
 """What is taken as a picture: a file's path or content, a Pillow image, or an array (height, width[, 3]) of uint8."""
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .webp .gif .tif .tiff .avif .ppm .pgm .pbm .pnm .jp2 .tga".split()
+    {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
+    | {".tga", ".tif", ".tiff", ".webp"}
 )
 """File name endings that are taken for pictures in a folder."""
 
@@ -56,12 +57,13 @@ def open_picture(picture: Picture, *, at_least: int | None = None) -> Image.Imag
         with Image.open(BytesIO(picture) if isinstance(picture, bytes) else picture) as image:
             if at_least is not None:
                 shorter = min(image.size)
-                image.draft(None, tuple(-(-side * at_least // shorter) for side in image.size))
+                width, height = (-(-side * at_least // shorter) for side in image.size)
+                image.draft(None, (width, height))
             return _to_rgb(image)
     except FileNotFoundError:
         raise
     except Exception as error:  # decoders raise almost anything on damaged data
-        reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UnreadablePicture(f"{name}: {reason}") from error
 
 
@@ -93,7 +95,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= self.resize:
-            raise ValueError(f"the crop ({self.size}) must be at least 1 pixel and not exceed the resize ({self.resize})")
+            raise ValueError(
+                f"the crop ({self.size}) must be at least 1 pixel and not exceed the resize ({self.resize})"
+            )
         if self.interpolation not in _FILTERS:
             raise ValueError(f"unknown interpolation {self.interpolation!r}: one of {', '.join(_FILTERS)}")
 
@@ -118,7 +122,7 @@ class Preprocessing:
     def __call__(self, picture: Picture) -> npt.NDArray[np.float32]:
         """A picture as a network's input: float32 (3, size, size)."""
         scaled = self.pixels(picture).astype(np.float32) / self.scale
-        normal = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        normal = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         ordered = normal[..., ::-1] if self.channels == "BGR" else normal
         return np.ascontiguousarray(ordered.transpose(2, 0, 1), dtype=np.float32)
 
@@ -132,4 +136,5 @@ class Preprocessing:
         known = {field.name for field in fields(cls)}
         if unknown := set(values) - known:
             raise ValueError(f"unknown preprocessing: {', '.join(sorted(unknown))}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)

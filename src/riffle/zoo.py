@@ -20,7 +20,7 @@ from riffle.weights.adopt import adopt
 
 
 def names(pattern: str = "*") -> list[str]:
-    """Registered names that match a shell pattern such as ``"shufflenet_v2*"``, in the order of their papers' tables."""
+    """Registered names that match a shell pattern such as ``shufflenet_v2*``, in the order of the papers' tables."""
     return registry.names(pattern)
 
 

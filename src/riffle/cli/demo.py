@@ -15,28 +15,31 @@ def demo(*, out: Path = Path("runs/demo"), model: str = "shufflenet_v2_x0_5", ep
     epochs
         Times that every picture is seen, if not as many as the recipe for digits says.
     """
-    from riffle import verbs
     from riffle.cli.output import next_steps, reporter, table
     from riffle.training.recipe import PRESETS
+    from riffle.verbs.export import export_run, ledger
+    from riffle.verbs.train import train
 
     show = reporter()
     recipe = PRESETS["digits"] if epochs is None else PRESETS["digits"].with_changes(epochs=epochs)
     show.say(f"data: scikit-learn's handwritten digits; network: {model}; recipe: digits, {recipe.epochs} epochs")
-    run = verbs.train("digits", model=model, out=out, recipe=recipe, reporter=show)
+    run = train("digits", model=model, out=out, recipe=recipe, reporter=show)
     path = out / "digits.onnx"
     show.say("folding batch norms, exporting, comparing the file with the network on every held-out picture")
-    agreement = verbs.export_run(out, path, reporter=show)
-    show.say(
-        f"verified: same label on {agreement.pictures} pictures, probabilities within {agreement.largest_difference:.1g}"
-    )
-    ledger = table("step", "top-1 %", "MB", "MACs", "ms")
-    steps = verbs.ledger(run, path, reporter=show)
+    agreement = export_run(out, path, reporter=show)
+    show.say(f"verified: {agreement.told()}")
+    listing = table("step", "top-1 %", "MB", "MACs", "ms")
+    steps = ledger(run, path, reporter=show)
     for step in steps:
-        ledger.add_row(
-            step.name, f"{step.top1:.2f}", f"{step.size / 1e6:.2f}", f"{step.macs / 1e6:.2f} M", f"{step.latency.median:.2f}"
+        listing.add_row(
+            step.name,
+            f"{step.top1:.2f}",
+            f"{step.size / 1e6:.2f}",
+            f"{step.macs / 1e6:.2f} M",
+            f"{step.latency.median:.2f}",
         )
     show.say("")
-    show.console.print(ledger)
+    show.console.print(listing)
     show.say(f"ms: median of {steps[0].latency.rounds} interleaved rounds, one picture at a time, one thread")
     next_steps(
         show,

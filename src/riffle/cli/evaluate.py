@@ -11,11 +11,11 @@ def evaluate(source: str, /, *, data: str | None = None) -> None:
     data
         Folder with CLASS/PICTURE, or with a val folder; the run's own held-out pictures when left out.
     """
-    from riffle import verbs
     from riffle.cli.output import next_steps, reporter, table
+    from riffle.verbs.evaluate import evaluate as judge
 
     show = reporter()
-    scores, pictures = verbs.evaluate(source, data=data, reporter=show)
+    scores, pictures = judge(source, data=data, reporter=show)
     per_class = table("class", "pictures", "right %")
     for name, count, right in zip(scores.classes, scores.confusion.sum(axis=1), scores.per_class, strict=True):
         per_class.add_row(name, str(count), "" if right is None else f"{right:.1f}")

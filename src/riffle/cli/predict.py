@@ -17,13 +17,14 @@ def predict(source: str, picture: Path, /, *, top: int = 3) -> None:
     """
     from rich.console import Console
 
-    from riffle.deployment.session import PictureClassifier, Session, UnreadablePicture
+    from riffle.deployment.session import PictureClassifier, Session
+    from riffle.preprocessing import UnreadablePicture
 
     console = Console(highlight=False, soft_wrap=True)
     if source.endswith(".onnx"):
         classifier: PictureClassifier = Session(source)
     else:
-        from riffle.verbs import classifier as opened
+        from riffle.verbs.evaluate import classifier as opened
 
         classifier = opened(source)
     if top < 1:

@@ -46,15 +46,18 @@ def train(
     recipe
         Preset (quick, scratch, finetune, digits) or a TOML file; the flags below change single settings.
     """
-    from riffle import verbs
     from riffle.cli.output import next_steps, reporter
     from riffle.training.recipe import recipe_named
+    from riffle.verbs.train import default_recipe
+    from riffle.verbs.train import train as train_network
 
-    preset = recipe_named(recipe) if recipe else verbs.default_recipe(data, has_weights=weights is not None)
+    preset = recipe_named(recipe) if recipe else default_recipe(data, has_weights=weights is not None)
     given = {name: value for name, value in vars(settings or Settings()).items() if value is not None}
     folder = out or Path("runs") / Path(data).resolve().name
     show = reporter()
-    run = verbs.train(data, model=model, out=folder, recipe=preset.with_changes(**given), weights=weights, reporter=show)
+    run = train_network(
+        data, model=model, out=folder, recipe=preset.with_changes(**given), weights=weights, reporter=show
+    )
     best = run.state.best
     assert best is not None
     show.say(f"best: top-1 {best['top1']:.1f} % on {len(run.validation)} held-out pictures, epoch {best['epoch']}")
@@ -64,5 +67,3 @@ def train(
         ("classify a picture", f"riffle predict {folder} PICTURE"),
         ("write a file without torch", f"riffle export {folder}"),
     )
-
-

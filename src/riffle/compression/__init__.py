@@ -1,4 +1,7 @@
-"""From a network to a smaller or simpler one. Importing this package registers the rewrites that a saved network may name."""
+"""From a network to a smaller or simpler one.
+
+Importing this package registers the rewrites that a saved network may name.
+"""
 
 from riffle.compression.fuse import fuse
 from riffle.registry import register_rewrite

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from copy import deepcopy
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -21,8 +22,8 @@ TOLERANCE = 1e-9
 def fuse(model: Network) -> Network:
     """A copy for evaluation in which every batch norm that directly follows a convolution is part of it.
 
-    Found are the norms of :class:`~riffle.layers.conv.ConvNormAct` and neighbours in any ``nn.Sequential``. Each fold is
-    checked in float64 on random input.
+    Found are the norms of :class:`~riffle.layers.conv.ConvNormAct` and neighbours in any ``nn.Sequential``. Each fold
+    is checked in float64 on random input.
 
     Raises:
         ArithmeticError: a folded convolution gives other answers, for instance since a weight is not finite.
@@ -48,7 +49,7 @@ def _fold_neighbours(sequence: nn.Sequential) -> OrderedDict[str, nn.Module] | N
     children = OrderedDict(sequence.named_children())
     names = list(children)
     found = False
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in pairwise(names):
         conv, norm = children[before], children[after]
         if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_var is not None:
             children[before], children[after] = _proven(conv, norm), nn.Identity()
@@ -67,7 +68,9 @@ def _proven(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         expected = exact_norm(exact_conv(x))
         difference = (folded(x) - expected).abs().max().item()
     if not difference <= TOLERANCE * max(expected.abs().max().item(), 1e-30):
-        raise ArithmeticError(f"folding a batch norm of {conv.out_channels} channels changed its output by {difference:.2g}")
+        raise ArithmeticError(
+            f"folding a batch norm of {conv.out_channels} channels changed its output by {difference:.2g}"
+        )
     return folded.to(conv.weight.device, conv.weight.dtype)
 
 

@@ -179,7 +179,9 @@ def _check(pictures: Pictures, folder: Path) -> None:
         only = pictures.classes[next(iter(counts))]
         raise ValueError(f"{folder} has pictures of one class only ({only}): there is nothing to tell apart")
     if empty := [name for label, name in enumerate(pictures.classes) if not counts[label]]:
-        raise ValueError(f"no pictures that can be read in {', '.join(empty)} of {folder}: fill or remove these folders")
+        raise ValueError(
+            f"no pictures that can be read in {', '.join(empty)} of {folder}: fill or remove these folders"
+        )
 
 
 def _readable(pictures: Pictures) -> tuple[Pictures, list[str]]:

@@ -67,6 +67,7 @@ class PictureClassifier(ABC):
         best = np.argsort(-shares, kind="stable")[:top]
         return [Prediction(self.classes[index], float(shares[index])) for index in best]
 
+
 class Session(PictureClassifier):
     """An exported file, ready to classify pictures.
 

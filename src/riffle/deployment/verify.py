@@ -29,6 +29,10 @@ class Agreement:
     largest_difference: float
     """Of any probability."""
 
+    def told(self) -> str:
+        """In words."""
+        return f"same label on {self.pictures} pictures, probabilities within {self.largest_difference:.1g}"
+
 
 def verify(
     path: Path, network: nn.Module, preprocessing: Preprocessing, pictures: Iterable[Picture], *, batch_size: int = 16

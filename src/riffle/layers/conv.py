@@ -8,6 +8,8 @@ from torch import Tensor, nn
 Activation = Callable[[], nn.Module]
 Norm = Callable[[int], nn.Module]
 
+relu = partial(nn.ReLU, inplace=True)
+
 
 class ConvNormAct(nn.Sequential):
     """Convolution, batch normalization and activation, in that order; ``act=None`` leaves the output linear.
@@ -28,7 +30,7 @@ class ConvNormAct(nn.Sequential):
         stride: int = 1,
         *,
         groups: int = 1,
-        act: Activation | None = partial(nn.ReLU, inplace=True),
+        act: Activation | None = relu,
         norm: Norm = nn.BatchNorm2d,
     ) -> None:
         super().__init__()

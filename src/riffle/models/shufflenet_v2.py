@@ -6,6 +6,8 @@ of stage 2 hands the stem's 24 channels on where torchvision's projects them to 
 complexities (146M, 299M, 591M) are those of the authors' layout.
 """
 
+from typing import Any
+
 from torch import Tensor, cat, nn
 
 from riffle.layers.conv import ConvNormAct, depthwise
@@ -135,7 +137,7 @@ VARIANTS = {
     "shufflenet_v2_x1_5": dict(widths=(176, 352, 704, 1024)),
     "shufflenet_v2_x2_0": dict(widths=(244, 488, 976, 2048)),
 }
-AUTHORS = {
+AUTHORS: dict[str, dict[str, Any]] = {
     #                                          stage 2, 3, 4, neck
     "shufflenet_v2_x0_5_authors": dict(widths=(48, 96, 192, 1024)),
     "shufflenet_v2_x1_0_authors": dict(widths=(116, 232, 464, 1024)),

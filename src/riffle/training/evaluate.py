@@ -35,9 +35,7 @@ def evaluate(
     """
     accelerator = accelerator or Accelerator()
     reporter = reporter or Reporter(quiet=True)
-    loader = evaluation_loader(
-        pictures, preprocessing, batch_size=batch_size, workers=workers_for(pictures, cores())
-    )
+    loader = evaluation_loader(pictures, preprocessing, batch_size=batch_size, workers=workers_for(pictures, cores()))
     loader = accelerator.prepare_data_loader(loader)
     network = network.to(accelerator.device)
     to_input = PixelInput(preprocessing).to(accelerator.device)

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from riffle.data.augment import batch_augment
 from riffle.data.images import Split
 from riffle.data.loaders import EpochBatches, training_loader, workers_for
 from riffle.hardware import cores
-from riffle.layers.pixel_input import PixelInput
+from riffle.layers.pixel_input import Normalize, to_images
 from riffle.preprocessing import Preprocessing
 from riffle.training.checkpoint import State, load_checkpoint, save_checkpoint
 from riffle.training.evaluate import evaluate
@@ -66,9 +65,7 @@ def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 class _Training:
     """One run in progress."""
 
-    def __init__(
-        self, network: nn.Module, split: Split, setup: Setup, folder: RunFolder, reporter: Reporter
-    ) -> None:
+    def __init__(self, network: nn.Module, split: Split, setup: Setup, folder: RunFolder, reporter: Reporter) -> None:
         recipe = setup.recipe
         preprocessing = card_of(network).preprocessing
         assert preprocessing is not None, "the caller gives the network its preprocessing"
@@ -91,12 +88,8 @@ class _Training:
         optimizer = optimizer_for(network, recipe)
         self.state = load_checkpoint(folder.checkpoint, network, optimizer) if folder.checkpoint.exists() else State()
         self.model, self.optimizer, self.loader = self.accelerator.prepare(network, optimizer, loader)
-        scaling = Preprocessing(size=recipe.size, resize=recipe.size, mean=(0, 0, 0), std=(1, 1, 1))
-        self.to_unit = PixelInput(scaling).to(self.accelerator.device)
-        self.to_input = _Normalize(preprocessing).to(self.accelerator.device)
-        self.augment = batch_augment(
-            jitter=recipe.jitter, erase=recipe.erase, mixup=recipe.mixup, cutmix=recipe.cutmix
-        )
+        self.normalize = Normalize(preprocessing, white=1.0).to(self.accelerator.device)
+        self.augment = batch_augment(jitter=recipe.jitter, erase=recipe.erase, mixup=recipe.mixup, cutmix=recipe.cutmix)
         self.saved = time.monotonic()
 
     def epoch(self) -> None:
@@ -127,9 +120,9 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         targets = F.one_hot(labels, len(self.split.train.classes)).float()
-        images, targets = self.augment(self.to_unit(pixels), targets)
+        images, targets = self.augment(to_images(pixels) / 255, targets)
         with self.accelerator.autocast():
-            scores = self.model(self.to_input(images))
+            scores = self.model(self.normalize(images))
         loss = F.cross_entropy(scores.float(), targets, label_smoothing=recipe.label_smoothing)
         value = loss.item()
         if not math.isfinite(value):
@@ -174,25 +167,6 @@ class _Training:
         if self.accelerator.is_main_process:
             save_checkpoint(self.folder.checkpoint, self.network, self.optimizer.optimizer, self.state)
         self.saved = time.monotonic()
-
-
-class _Normalize(nn.Module):
-    """Images in 0..1 to a network's input."""
-
-    factor: Tensor
-    offset: Tensor
-
-    def __init__(self, preprocessing: Preprocessing) -> None:
-        super().__init__()
-        mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
-        std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
-        self.register_buffer("factor", 255 / (preprocessing.scale * std))
-        self.register_buffer("offset", -mean / std)
-        self.is_bgr = preprocessing.channels == "BGR"
-
-    def forward(self, images: Tensor) -> Tensor:
-        normal = images * self.factor + self.offset
-        return normal.flip(1) if self.is_bgr else normal
 
 
 def _rank(entry: dict[str, Any]) -> tuple[float, float]:

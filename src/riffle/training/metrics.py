@@ -24,7 +24,7 @@ class Scores:
     @cached_property
     def predicted(self) -> Labels:
         """The most probable class of each picture."""
-        return self.probabilities.argmax(axis=1)
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
     def top1(self) -> float:

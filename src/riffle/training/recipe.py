@@ -24,11 +24,15 @@ class Recipe:
     size: int = _setting(224, "side of the network's input in pixels")
     optimizer: Optimizer = _setting("sgd", "sgd (Nesterov momentum 0.9) or adamw")
     lr: float = _setting(0.1, "highest learning rate")
-    weight_decay: float = _setting(4e-5, "decay of convolutions' and linear layers' weights; norms and biases have none")
+    weight_decay: float = _setting(
+        4e-5, "decay of convolutions' and linear layers' weights; norms and biases have none"
+    )
     schedule: Schedule = _setting("cosine", "how the learning rate falls: cosine or constant")
     warmup_epochs: float = _setting(1.0, "epochs in which the learning rate rises from 0")
     label_smoothing: float = _setting(0.1, "share of the target spread over all classes")
-    crop_area: float = _setting(0.25, "least share of a picture that a random crop covers; at 1 it is the largest square")
+    crop_area: float = _setting(
+        0.25, "least share of a picture that a random crop covers; at 1 it is the largest square"
+    )
     crop_ratio: float = _setting(0.875, "size / shorter side when judging: the centre that is kept")
     flip: bool = _setting(True, "mirror half of the training pictures")
     jitter: float = _setting(0.2, "strength of colour changes")

@@ -58,7 +58,7 @@ def freeze(network: nn.Module, transfer: str) -> None:
     if transfer == "head":
         learning = [network.classifier]
     elif word == "last" and count.isdecimal() and 1 <= int(count) <= len(stages):
-        learning = [*stages[-int(count) :], network.neck, network.pool, network.classifier]
+        learning = [*list(stages)[-int(count) :], network.neck, network.pool, network.classifier]
     else:
         raise ValueError(f"transfer is all, head or last:K with K from 1 to {len(stages)}; got {transfer!r}")
     network.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Folders that describe themselves: ``config.json``, ``model.safetensors`` and a model card, as on the Hugging Face Hub."""
+"""Folders that describe themselves: ``config.json``, ``model.safetensors`` and a model card, as on the Hub."""
 
 import json
 from dataclasses import dataclass, field

@@ -26,7 +26,7 @@ _IMAGENET = Preprocessing()
 _RESIZE_232 = Preprocessing(resize=232)
 _TORCHVISION = "https://download.pytorch.org/models/"
 
-# torchvision's ShuffleNetV2_*_Weights. x0.5 and x1.0 are ports of an earlier training; x1.5 and x2.0 have the newer recipe.
+# torchvision's ShuffleNetV2_*_Weights: x0.5 and x1.0 port an earlier training, x1.5 and x2.0 have the newer recipe.
 TORCHVISION = {
     "shufflenet_v2_x0_5": Source(
         _TORCHVISION + "shufflenetv2_x0.5-f707e7126e.pth", "f707e7126e", _IMAGENET, 60.552, "BSD-3-Clause"
@@ -44,7 +44,7 @@ TORCHVISION = {
 
 
 def torchvision(name: str) -> tuple[dict[str, Tensor], Source]:
-    """torchvision's published weights for a variant, downloaded once and checked.
+    """Fetch torchvision's published weights for a variant, once, and check them.
 
     Raises:
         ValueError: torchvision publishes none for this variant, or they could not be fetched.

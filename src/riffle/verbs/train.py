@@ -1,0 +1,140 @@
+"""From pictures to a run with a report."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from riffle import zoo
+from riffle.card import card_of
+from riffle.data import images
+from riffle.data.images import Split
+from riffle.hardware import compute_threads, environment
+from riffle.pages.report import ReportFacts, write_report
+from riffle.preprocessing import Preprocessing
+from riffle.profiling.cost import profile
+from riffle.profiling.latency import measure, network_call
+from riffle.training.evaluate import evaluate as evaluate_network
+from riffle.training.loop import fit
+from riffle.training.progress import Reporter
+from riffle.training.recipe import PRESETS, Recipe
+from riffle.training.run import Run, RunFolder, Setup
+from riffle.training.transfer import head_of, replace_head
+from riffle.weights import native
+
+
+def train(
+    data: str | Path,
+    *,
+    model: str | nn.Module = "shufflenet_v2_x1_0",
+    out: str | Path,
+    recipe: Recipe | None = None,
+    weights: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Train a network on a set of pictures, or go on with the run that ``out`` holds.
+
+    Args:
+        data: a folder of pictures or ``digits``; see :func:`riffle.data.images.read`.
+        model: a registered name, or a network. One with another number of outputs than classes gets a fresh head.
+        out: the run's folder.
+        recipe: settings; by default those for the data: ``digits``, ``finetune`` with weights, else ``scratch``.
+        weights: where a named network starts from; see :func:`riffle.create`.
+        reporter: shows progress; the default prints.
+
+    Returns:
+        The run: ``run.model`` is the best network, ``run.folder.report`` its report.
+
+    Raises:
+        ValueError: about data, names, settings, or a folder with another run; nothing in the folder is lost.
+        OSError: the disk is full; what was saved before is kept.
+    """
+    reporter = reporter or Reporter()
+    recipe = recipe or default_recipe(data, has_weights=weights is not None or isinstance(model, nn.Module))
+    split = images.read(data, validation=recipe.validation, seed=recipe.seed)
+    _say_data(split, reporter)
+    torch.manual_seed(recipe.seed)
+    network = _network(model, weights, recipe, split, reporter)
+    setup = Setup(
+        data=str(data) if str(data) in images.BUILT_IN else str(Path(data).resolve()),
+        model=card_of(network).name or type(network).__name__,
+        weights=None if weights is None else str(weights),
+        recipe=recipe,
+        fingerprint=split.fingerprint,
+        threads=compute_threads(),
+    )
+    folder = RunFolder(Path(out))
+    with folder.locked():
+        setup = folder.begin(setup)
+        run = fit(network, split, setup, folder, reporter=reporter)
+        run.split = split
+        if not folder.report.exists():
+            _report(run, reporter)
+    return run
+
+
+def default_recipe(data: str | Path, *, has_weights: bool) -> Recipe:
+    """The preset that suits: ``digits`` for the digits, ``finetune`` to start from weights, else ``scratch``."""
+    if str(data) in PRESETS:
+        return PRESETS[str(data)]
+    return PRESETS["finetune" if has_weights else "scratch"]
+
+
+def _network(
+    model: str | nn.Module, weights: str | Path | None, recipe: Recipe, split: Split, reporter: Reporter
+) -> nn.Module:
+    classes = split.train.classes
+    if isinstance(model, str):
+        network = zoo.create(model, weights=weights, size=recipe.size)
+    elif weights is not None:
+        raise ValueError("weights are for a network given by name; this one has its own")
+    else:
+        network = model
+    if head_of(network).out_features != len(classes):
+        if weights is not None or not isinstance(model, str):
+            reporter.say(f"fresh classifier: {head_of(network).out_features} classes before, {len(classes)} here")
+        network = replace_head(network, len(classes))
+    card = card_of(network)
+    published = card.preprocessing or Preprocessing()
+    preprocessing = replace(published, size=recipe.size, resize=round(recipe.size / recipe.crop_ratio))
+    network.card = replace(card, preprocessing=preprocessing, classes=classes)  # type: ignore[assignment]
+    return network
+
+
+def _say_data(split: Split, reporter: Reporter) -> None:
+    for line in split.unreadable:
+        reporter.say(f"skipped, unreadable: {line}")
+    if split.unreadable:
+        reporter.say(f"{len(split.unreadable)} unreadable {'file' if len(split.unreadable) == 1 else 'files'} skipped")
+    if split.ignored:
+        endings = ", ".join(f"{count} {ending}" for ending, count in sorted(split.ignored.items()))
+        reporter.say(f"not pictures by their names, ignored: {endings}")
+    reporter.say(
+        f"{len(split.train)} pictures to learn from, {len(split.validation)} held out, "
+        f"{len(split.train.classes)} classes"
+    )
+
+
+def _report(run: Run, reporter: Reporter) -> None:
+    card = card_of(run.model)
+    assert card.preprocessing is not None
+    size = run.recipe.size
+    scores = evaluate_network(run.model, run.validation, card.preprocessing, reporter=reporter)
+    threads = 1
+    latency = measure({"network": network_call(run.model.cpu(), size=size)}, rounds=30, threads=threads)["network"]
+    counts = Counter(run.split.train.labels.tolist())
+    facts = ReportFacts(
+        title=f"{run.setup.model} on {Path(run.setup.data).name}",
+        run=run,
+        scores=scores,
+        pictures=run.validation,
+        cost=profile(run.model, size=size),
+        latency=latency,
+        weights_bytes=(run.folder.best / native.WEIGHTS).stat().st_size,
+        train_counts=[counts[label] for label in range(len(run.validation.classes))],
+        unreadable=run.split.unreadable,
+        environment=environment(),
+    )
+    write_report(facts, run.folder.report)
