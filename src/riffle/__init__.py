@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Preprocessing": "riffle.preprocessing",
     "Recipe": "riffle.training.recipe",
-    "Run": "riffle.training.run",
+    "Run": "riffle.verbs.train",
     "Session": "riffle.deployment.session",
     "UnreadablePicture": "riffle.preprocessing",
     "VerificationError": "riffle.deployment.verify",
@@ -52,11 +52,10 @@ if TYPE_CHECKING:
     from riffle.preprocessing import Preprocessing, UnreadablePicture
     from riffle.profiling.cost import profile
     from riffle.training.recipe import Recipe
-    from riffle.training.run import Run
     from riffle.training.transfer import replace_head
     from riffle.verbs.evaluate import evaluate
     from riffle.verbs.export import export
-    from riffle.verbs.train import train
+    from riffle.verbs.train import Run, train
     from riffle.zoo import create, load, names
 
 

@@ -117,7 +117,7 @@ class Preprocessing:
             (left + self.size) * width / wide,
             (top + self.size) * height / high,
         )
-        return np.asarray(image.resize((self.size, self.size), _FILTERS[self.interpolation], box=box))
+        return np.array(image.resize((self.size, self.size), _FILTERS[self.interpolation], box=box))
 
     def __call__(self, picture: Picture) -> npt.NDArray[np.float32]:
         """A picture as a network's input: float32 (3, size, size)."""

@@ -92,7 +92,18 @@ PRESETS = {
     "quick": Recipe(epochs=10, size=96, lr=0.1, crop_area=0.35),
     "scratch": Recipe(),
     "finetune": Recipe(epochs=15, optimizer="adamw", lr=1e-3, weight_decay=0.01, label_smoothing=0.1),
-    "digits": Recipe(epochs=20, size=32, lr=0.1, crop_area=0.6, crop_ratio=1.0, flip=False, jitter=0.0),
+    "digits": Recipe(
+        epochs=15,
+        size=48,
+        batch_size=32,
+        lr=0.1,
+        weight_decay=4e-4,
+        label_smoothing=0.05,
+        crop_area=0.8,
+        crop_ratio=1.0,
+        flip=False,
+        jitter=0.0,
+    ),
 }
 """Starting points by name. ``digits`` is for signs that a mirror or a tight crop would make unreadable."""
 

@@ -24,6 +24,8 @@ from riffle.training.run import Run, RunFolder, Setup
 from riffle.training.transfer import head_of, replace_head
 from riffle.weights import native
 
+__all__ = ["Run", "default_recipe", "train"]
+
 
 def train(
     data: str | Path,
@@ -70,6 +72,7 @@ def train(
         setup = folder.begin(setup)
         run = fit(network, split, setup, folder, reporter=reporter)
         run.split = split
+        run.model = native.load_folder(folder.best, network=network)
         if not folder.report.exists():
             _report(run, reporter)
     return run

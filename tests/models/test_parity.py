@@ -1,0 +1,128 @@
+"""The same answers as other implementations of the same networks, in float64."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import reference
+import torch
+from random_networks import randomize, relative_difference
+from torch import nn
+
+from riffle import registry, zoo
+from riffle.models.shufflenet_v1 import bottleneck
+from riffle.preprocessing import Preprocessing
+from riffle.weights.adopt import adopt
+
+TOLERANCE = 1e-9
+
+V1 = [
+    # name, groups, the authors' layout
+    ("shufflenet_v1_g1_x0_25", 1, False),
+    ("shufflenet_v1_g2_x0_25", 2, False),
+    ("shufflenet_v1_g3_x0_5", 3, False),
+    ("shufflenet_v1_g4_x0_25", 4, False),
+    ("shufflenet_v1_g8_x0_5", 8, False),
+    ("shufflenet_v1_g3_x0_5_authors", 3, True),
+    ("shufflenet_v1_g8_x0_5_authors", 8, True),
+]
+
+
+@pytest.mark.parametrize("width", ["x0_5", "x1_0", "x1_5", "x2_0"])
+def test_v2_equals_torchvision(torchvision_models, width):
+    theirs = randomize(getattr(torchvision_models, f"shufflenet_v2_{width}")())
+    ours = zoo.create(f"shufflenet_v2_{width}").double().eval()
+    adopt(ours, theirs)
+    assert relative_difference(theirs, ours) < TOLERANCE
+
+
+def test_norms_epsilon_is_adopted(torchvision_models):
+    theirs = randomize(torchvision_models.shufflenet_v2_x0_5())
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 1e-2
+    ours = zoo.create("shufflenet_v2_x0_5").double().eval()
+    adopt(ours, theirs.state_dict())
+    assert relative_difference(theirs, ours) > 1e-3  # a state dict does not tell it
+    adopt(ours, theirs)
+    assert relative_difference(theirs, ours) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", registry.names("shufflenet_v2_*_authors"))
+def test_v2_equals_the_authors_layout(name):
+    network = randomize(zoo.create(name))
+    assert relative_difference(network, partial(reference.shufflenet_v2_authors, network)) < TOLERANCE
+
+
+@pytest.mark.parametrize(("name", "groups", "released"), V1)
+def test_v1_equals_its_description(name, groups, released):
+    network = randomize(zoo.create(name))
+    described = partial(reference.shufflenet_v1, network, groups=groups, released=released)
+    assert relative_difference(network, described) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v1_g3_x0_5", "shufflenet_v2_x0_5", "shufflenet_v2_x0_5_authors"])
+def test_two_swapped_units_do_not_go_unnoticed(name):
+    network, swapped = randomize(zoo.create(name)), randomize(zoo.create(name))
+    stage = swapped.stages[1]
+    stage[4], stage[5] = stage[5], stage[4]
+    assert relative_difference(network, swapped) > 1e-3
+
+
+def test_a_late_shuffle_is_an_early_one_with_the_depthwise_filters_in_another_order():
+    # Nine channels in three groups: there a shuffle is its own inverse, and its direction makes no difference.
+    early = randomize(bottleneck(9, 9, 9, 1, groups=3, first_groups=3, shuffle_late=False))
+    late = randomize(bottleneck(9, 9, 9, 1, groups=3, first_groups=3, shuffle_late=True), seed=1)
+    assert [name for name, _ in early.named_children()] == ["expand", "shuffle", "depthwise", "project"]
+    assert [name for name, _ in late.named_children()] == ["expand", "depthwise", "shuffle", "project"]
+    adopt(late, early)
+    assert relative_difference(early, late, (9, 6, 6)) > 1e-3
+    order = [0, 3, 6, 1, 4, 7, 2, 5, 8]
+    for name, tensor in late.depthwise.state_dict().items():
+        if tensor.ndim:
+            tensor.copy_(early.depthwise.state_dict()[name][order])
+    assert relative_difference(early, late, (9, 6, 6)) < TOLERANCE
+
+
+@pytest.fixture(scope="module")
+def released_trunk(real_data):
+    path = real_data / "weights" / "shufflenet_v2_x0_5_trunk_authors_layout.pth"
+    if not path.is_file():
+        pytest.skip(f"no {path.name} among the real data")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def test_released_weights_find_the_statistics_they_were_trained_with(real_data, released_trunk):
+    """Trained norms remember the means of their inputs: on photographs a right layout meets them again."""
+    network = zoo.create("shufflenet_v2_x0_5_authors").eval()
+    trunk = nn.Sequential(network.stem, network.stages)
+    adopt(trunk, released_trunk)  # the release lists a unit's branch before its projection, and so does this layout
+    assert agreement(trunk, photographs(real_data)) > 0.9
+    with torch.no_grad():
+        stage = network.stages[2]
+        stage[1], stage[2] = stage[2], stage[1]
+    assert agreement(trunk, photographs(real_data)) < 0.9
+
+
+def photographs(real_data) -> torch.Tensor:
+    paths = sorted((real_data / "imagenet_samples").glob("*.jpg"))[::40]
+    if not paths:
+        pytest.skip("no imagenet_samples among the real data")
+    preprocessing = Preprocessing(mean=(0, 0, 0), std=(1, 1, 1), channels="BGR")
+    return torch.from_numpy(np.stack([preprocessing(path) for path in paths]))
+
+
+def agreement(trunk: nn.Module, images: torch.Tensor) -> float:
+    """Smallest correlation, over the norms, of the means a norm remembers and those it meets."""
+    correlations = []
+
+    def compare(norm, inputs):
+        met = inputs[0].mean(dim=(0, 2, 3))
+        correlations.append(torch.corrcoef(torch.stack([met, norm.running_mean]))[0, 1].item())
+
+    hooks = [m.register_forward_pre_hook(compare) for m in trunk.modules() if isinstance(m, nn.BatchNorm2d)]
+    with torch.no_grad():
+        trunk(images)
+    for hook in hooks:
+        hook.remove()
+    return min(correlations)

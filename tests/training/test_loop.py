@@ -1,0 +1,161 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import riffle
+from riffle.training import loop
+from riffle.training.progress import Reporter
+from riffle.training.recipe import Recipe
+from riffle.training.run import Run
+from riffle.verbs.train import train
+
+RECIPE = Recipe(epochs=3, size=32, batch_size=16, crop_ratio=1.0, flip=False, lr=0.05, jitter=0.2, mixup=0.5, seed=3)
+
+
+def fitted(pictures, out, recipe=RECIPE, model="shufflenet_v2_x0_5", **more) -> Run:
+    return train(pictures, model=model, out=out, recipe=recipe, reporter=Reporter(quiet=True), **more)
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.folder.checkpoint)
+
+
+def assert_same(one: Run, other: Run) -> None:
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_sixteen_pictures_are_learned_by_heart(tmp_path):
+    from conftest import write_digits
+
+    pictures = write_digits(tmp_path / "pictures", classes=2, each=10)
+    plain = Recipe(
+        epochs=20, size=64, batch_size=16, lr=0.02, crop_area=1.0, flip=False, jitter=0.0, label_smoothing=0.0
+    )
+    run = fitted(pictures, tmp_path / "run", plain)
+    losses = [entry["train_loss"] for entry in run.history]
+    assert losses[-1] < 0.1 < 0.3 < losses[0]
+
+
+def test_a_run_that_breaks_anywhere_ends_like_one_that_did_not(folder_of_digits, tmp_path, monkeypatch):
+    whole = fitted(folder_of_digits, tmp_path / "whole")
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)  # a checkpoint after every step
+    for steps in (1, 4, 2):  # of nine
+        fit_broken_off(monkeypatch, steps, folder_of_digits, tmp_path / "broken", RECIPE)
+    resumed = fitted(folder_of_digits, tmp_path / "broken")
+    assert_same(whole, resumed)
+    for name in ("train_loss", "loss", "top1", "lr"):
+        assert [entry[name] for entry in whole.history] == [entry[name] for entry in resumed.history]
+    best = [load_file(run.folder.best / "model.safetensors") for run in (whole, resumed)]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def fit_broken_off(monkeypatch, steps, pictures, out, recipe):
+    original = loop._Training._step
+    left = iter(range(steps))
+
+    def step(self, pixels, labels):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return original(self, pixels, labels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Training, "_step", step)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(pictures, out, recipe)
+
+
+def test_adamw_resumes_to_the_bit_too(folder_of_digits, tmp_path, monkeypatch):
+    recipe = RECIPE.with_changes(optimizer="adamw", lr=0.003, epochs=2)
+    whole = fitted(folder_of_digits, tmp_path / "whole", recipe)
+    fit_broken_off(monkeypatch, 4, folder_of_digits, tmp_path / "broken", recipe)
+    assert_same(whole, fitted(folder_of_digits, tmp_path / "broken", recipe))
+
+
+def test_same_seed_same_weights_other_seed_other_weights(folder_of_digits, tmp_path):
+    short = RECIPE.with_changes(epochs=1)
+    one, same = (fitted(folder_of_digits, tmp_path / name, short) for name in ("one", "same"))
+    other = fitted(folder_of_digits, tmp_path / "other", short.with_changes(seed=4))
+    assert_same(one, same)
+    assert not torch.equal(weights(one)["network.classifier.weight"], weights(other)["network.classifier.weight"])
+
+
+def test_the_folder_tells_the_whole_story(finished_run):
+    folder = finished_run.folder.path
+    assert {path.name for path in folder.iterdir()} >= {"recipe.toml", "metrics.jsonl", "report.html", "best", "last"}
+    log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in log] == [1, 2]
+    opened = Run.open(folder)
+    assert opened.setup == finished_run.setup
+    assert opened.history == log
+    config = json.loads((folder / "best" / "config.json").read_text())
+    assert config["classes"] == ["digit 0", "digit 1", "digit 2"]
+    assert config["reproduce"]["recipe"]["epochs"] == 2
+    assert config["preprocessing"]["size"] == 32
+
+
+def test_a_finished_run_is_shown_again_without_training(finished_run, monkeypatch):
+    monkeypatch.setattr(loop._Training, "_step", lambda *_: pytest.fail("trained again"))
+    again = fitted(finished_run.setup.data, finished_run.folder.path, finished_run.recipe)
+    assert again.state.best == finished_run.state.best
+
+
+def test_another_runs_folder_is_left_alone(finished_run, tmp_path):
+    other = finished_run.recipe.with_changes(epochs=5, lr=0.3)
+    with pytest.raises(ValueError, match=r"holds another run \(epochs 2, not 5; lr 0.1, not 0.3\)"):
+        fitted(finished_run.setup.data, finished_run.folder.path, other)
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(ValueError, match="exists and is not a run"):
+        fitted(finished_run.setup.data, tmp_path, other)
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["letter.txt"]
+
+
+def test_a_damaged_checkpoint_is_said_and_kept(folder_of_digits, tmp_path):
+    run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1))
+    whole = run.folder.checkpoint.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"x" * 1000):
+        run.folder.checkpoint.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"checkpoint .* is damaged; remove it to start this run anew"):
+            fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1))
+        assert run.folder.checkpoint.read_bytes() == damaged
+    assert riffle.load(tmp_path / "run") is not None
+
+
+def test_a_loss_that_explodes_is_said(folder_of_digits, tmp_path):
+    wild = RECIPE.with_changes(lr=1e6, warmup_epochs=0.0, epochs=5)
+    with pytest.raises(ValueError, match=r"the loss is (nan|inf) in epoch \d: try a lower --lr than 1e\+06"):
+        fitted(folder_of_digits, tmp_path / "run", wild, model="shufflenet_v1_g3_x0_25")
+
+
+def test_patience_stops_early(folder_of_digits, tmp_path):
+    still = RECIPE.with_changes(lr=0.0, epochs=10, patience=2, weight_decay=0.0)
+    run = fitted(folder_of_digits, tmp_path / "run", still)
+    assert run.state.finished
+    assert len(run.history) < 10
+
+
+def test_a_head_alone_learns_and_the_rest_stays(finished_run, tmp_path):
+    start = finished_run.folder.best
+    recipe = RECIPE.with_changes(epochs=1, transfer="head")
+    run = fitted(finished_run.setup.data, tmp_path / "run", recipe, weights=start)
+    before, after = load_file(start / "model.safetensors"), run.model.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"classifier"}
+
+
+def test_a_users_own_network_trains(folder_of_digits, tmp_path):
+    own = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, 2),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 3),
+    )
+    run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1), model=own)
+    again = riffle.load(tmp_path / "run", network=own)
+    assert again is own
+    with pytest.raises(ValueError, match="has no name for"):
+        riffle.load(run.folder.path)

@@ -1,0 +1,69 @@
+import math
+import tomllib
+from dataclasses import fields
+from itertools import pairwise
+
+import pytest
+import tomli_w
+import torch
+
+from riffle.training.recipe import PRESETS, Recipe, recipe_named
+from riffle.training.schedule import learning_rate, seed_step
+
+
+def test_a_recipe_is_small_and_every_setting_is_explained():
+    assert len(fields(Recipe)) < 25
+    assert all(field.metadata["help"] for field in fields(Recipe))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_toml(tmp_path, name):
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps({"recipe": PRESETS[name].to_dict()}))
+    assert recipe_named(path) == PRESETS[name] == recipe_named(name)
+    assert Recipe(**tomllib.loads(path.read_text())["recipe"]) == PRESETS[name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epoch": 3}, "no setting called 'epoch': did you mean epochs"),
+        ({"epochs": 0}, "epochs must be between 1 and"),
+        ({"lr": -1.0}, "lr must be between 0"),
+        ({"lr": math.nan}, "lr must be between 0"),
+        ({"optimizer": "adam"}, "optimizer is one of sgd, adamw; got 'adam'"),
+        ({"batch_size": 1}, "batch_size must be between 2"),
+    ],
+)
+def test_nonsense_is_refused_in_words(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Recipe().with_changes(**changes)
+
+
+def test_recipes_that_are_not_there(tmp_path):
+    with pytest.raises(ValueError, match="no recipe called fast"):
+        recipe_named("fast")
+    (tmp_path / "bad.toml").write_text("epochs = = 3")
+    with pytest.raises(ValueError, match="is not TOML"):
+        recipe_named(tmp_path / "bad.toml")
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing():
+    recipe = Recipe(epochs=10, lr=1.0, warmup_epochs=2)
+    rates = [learning_rate(recipe, step, 10) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 21)
+    assert all(a < b for a, b in pairwise(rates[:21]))
+    assert max(rates) == rates[20] == 1.0
+    assert rates[60] == pytest.approx(0.5)  # half of the way down
+    assert rates[99] < 0.001
+    constant = recipe.with_changes(schedule="constant")
+    assert learning_rate(constant, 99, 10) == 1.0
+
+
+def test_each_step_has_its_own_random_numbers():
+    def drawn(*step: int) -> float:
+        seed_step(*step)
+        return torch.rand(()).item()
+
+    assert drawn(0, 1, 2) == drawn(0, 1, 2)
+    assert len({drawn(seed, epoch, step) for seed in range(3) for epoch in range(3) for step in range(3)}) == 27
