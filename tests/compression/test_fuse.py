@@ -1,0 +1,161 @@
+"""Fused networks give the same answers, in float64, without batch norms."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from random_networks import randomize, relative_difference
+from torch import nn
+
+from riffle import zoo
+from riffle.card import card_of
+from riffle.compression import fuse
+from riffle.compression.rewrite import rewrite
+from riffle.layers.conv import ConvNormAct
+
+TOLERANCE = 1e-9
+WITH_NORMS = [
+    "shufflenet_v1_g1_x0_25",
+    "shufflenet_v1_g3_x0_5",
+    "shufflenet_v1_g8_x0_5_authors",
+    "shufflenet_v2_x1_0",
+    "shufflenet_v2_x1_0_authors",
+]
+CONVOLUTIONS = {
+    "dense": nn.Conv2d(8, 12, 3),
+    "without bias": nn.Conv2d(8, 12, 3, bias=False),
+    "grouped": nn.Conv2d(8, 12, 3, groups=4),
+    "depthwise": nn.Conv2d(8, 8, 5, padding=2, groups=8, bias=False),
+    "two filters a channel": nn.Conv2d(8, 16, 3, groups=8),
+    "strided": nn.Conv2d(8, 12, 3, stride=2, padding=1),
+    "dilated": nn.Conv2d(8, 12, 3, dilation=3, padding=3),
+    "uneven": nn.Conv2d(8, 12, (5, 1), stride=(1, 2), padding=(2, 0), dilation=(2, 1)),
+    "reflecting": nn.Conv2d(8, 12, 3, padding=1, padding_mode="reflect"),
+    "padded by name": nn.Conv2d(8, 12, 3, padding="same"),
+    "one pixel": nn.Conv2d(8, 12, 1),
+}
+
+
+def norms(network: nn.Module) -> int:
+    return sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
+def conv_norm_relu(conv: nn.Conv2d | None = None, **norm) -> nn.Sequential:
+    conv = conv or nn.Conv2d(8, 8, 3, padding=1)
+    return nn.Sequential(deepcopy(conv), nn.BatchNorm2d(conv.out_channels, **norm), nn.ReLU())
+
+
+def assert_fuses(network: nn.Module, *, left: int = 0, shape=(8, 9, 10)) -> nn.Module:
+    fused = fuse(network)
+    assert norms(fused) == left
+    assert relative_difference(network, fused, shape) < TOLERANCE
+    return fused
+
+
+@pytest.mark.parametrize("name", WITH_NORMS)
+def test_a_registered_network_gives_the_same_answers_without_norms(name):
+    network = randomize(zoo.create(name))
+    before = deepcopy(network.state_dict())
+    fused = assert_fuses(network, shape=(3, 64, 64))
+    assert norms(network) > 0
+    assert list(network.state_dict()) == list(before)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert card_of(network).rewrites == ()
+    assert card_of(fused).rewrites == ("fuse",)
+    assert card_of(fused).name == name
+
+
+def test_lenet_has_nothing_to_fold():
+    network = randomize(zoo.create("lenet", size=64))
+    fused = assert_fuses(network, shape=(3, 64, 64))
+    assert list(fused.state_dict()) == list(network.state_dict())
+    assert card_of(fused).rewrites == ("fuse",)
+
+
+@pytest.mark.parametrize("conv", CONVOLUTIONS.values(), ids=CONVOLUTIONS.keys())
+def test_any_convolution_in_a_plain_sequence(conv):
+    assert_fuses(randomize(nn.Sequential(conv_norm_relu(conv), nn.Flatten())))
+
+
+@pytest.mark.parametrize("norm", [{"affine": False}, {"eps": 0.1}, {"momentum": None}], ids=str)
+def test_any_norm_with_statistics(norm):
+    assert_fuses(randomize(nn.Sequential(conv_norm_relu(**norm), nn.Flatten())))
+
+
+def test_a_sequence_that_is_the_whole_network():
+    assert_fuses(randomize(conv_norm_relu()))
+    assert_fuses(randomize(ConvNormAct(8, 8, 3)))
+
+
+def test_a_norm_of_the_batch_is_left():
+    network = randomize(nn.Sequential(conv_norm_relu(track_running_stats=False), conv_norm_relu()))
+    assert_fuses(network, left=1)
+
+
+def test_a_norm_that_follows_no_convolution_is_left():
+    first = nn.Sequential(nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.BatchNorm2d(8))
+    assert_fuses(randomize(nn.Sequential(first, conv_norm_relu())), left=2)
+
+
+def test_a_unit_used_twice():
+    unit = ConvNormAct(8, 8, 3)
+    fused = assert_fuses(randomize(nn.Sequential(unit, nn.Hardswish(), unit)))
+    assert fused[0] is fused[2]
+
+
+def test_a_sequence_used_twice():
+    unit = conv_norm_relu()
+    fused = assert_fuses(randomize(nn.Sequential(unit, nn.Hardswish(), unit)))
+    assert fused[0] is fused[2]
+
+
+def test_an_activation_used_twice_in_one_sequence():
+    relu = nn.ReLU()
+    body = nn.Sequential(nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), relu, nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), relu)
+    assert_fuses(randomize(nn.Sequential(body, nn.Flatten())))
+
+
+def test_a_convolution_used_twice_with_norms_of_its_own():
+    conv = nn.Conv2d(8, 8, 3)
+    body = nn.Sequential(conv, nn.BatchNorm2d(8), nn.ReLU(), conv, nn.BatchNorm2d(8))
+    assert_fuses(randomize(nn.Sequential(body, nn.Flatten())))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["conv.weight", "norm.bias", "norm.running_mean"])
+def test_a_weight_that_is_not_finite(where, value):
+    network = nn.Sequential(ConvNormAct(3, 4, 3))
+    network.state_dict()[f"0.{where}"][..., 0] = value
+    with pytest.raises(ArithmeticError, match="4 channels"):
+        fuse(network)
+
+
+def test_the_copy_is_for_evaluation_and_the_original_stays_in_training():
+    network = zoo.create("shufflenet_v2_x0_5", num_classes=2).train()
+    fused = fuse(network)
+    assert not any(module.training for module in fused.modules())
+    assert all(module.training for module in network.modules())
+
+
+def test_precision_stays():
+    fused = fuse(nn.Sequential(ConvNormAct(3, 4, 3)).half())
+    assert {tensor.dtype for tensor in fused.state_dict().values()} == {torch.float16}
+
+
+def test_rewrites_are_noted_oldest_first():
+    network = rewrite(fuse(zoo.create("lenet", size=64)), lambda module: None, name="nothing")
+    assert card_of(network).rewrites == ("fuse", "nothing")
+
+
+def test_rewrite_does_not_ask_about_the_inside_of_what_it_replaced():
+    network = nn.Sequential(nn.Sequential(nn.ReLU(), nn.Sigmoid()), nn.ReLU())
+    asked = []
+
+    def replace(module):
+        asked.append(type(module))
+        return nn.Tanh() if type(module) is nn.Sequential and len(module) == 2 and len(asked) > 1 else None
+
+    copy = rewrite(nn.Sequential(network), replace, name="x")
+    assert nn.Sigmoid not in asked
+    assert type(copy[0]) in (nn.Tanh, nn.Sequential)
+    assert type(network[0][1]) is nn.Sigmoid
