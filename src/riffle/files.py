@@ -27,6 +27,15 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+def remove_drafts(folder: Path) -> None:
+    """Clear away what killed processes left half written; nobody else may be writing there."""
+    for leftover in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """The same for a folder: the old one stays complete until the new one is."""

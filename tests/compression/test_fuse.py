@@ -4,9 +4,9 @@ from copy import deepcopy
 
 import pytest
 import torch
-from random_networks import randomize, relative_difference
 from torch import nn
 
+from random_networks import randomize, relative_difference
 from riffle import zoo
 from riffle.card import card_of
 from riffle.compression import fuse

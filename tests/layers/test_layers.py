@@ -6,36 +6,8 @@ import torch
 from torch import nn
 
 from riffle.layers.conv import ConvNormAct, depthwise
-from riffle.layers.image_classifier import ImageClassifier, global_pool, initialize
+from riffle.layers.image_classifier import ImageClassifier, global_pool
 from riffle.layers.reparam import fold_norm
-
-STANDARD_DEVIATIONS = [
-    # convolution, root of 2 / (kernel's area x outputs in a group)
-    (nn.Conv2d(4096, 4096, 3, groups=4096), math.sqrt(2 / 9)),
-    (nn.Conv2d(2048, 4096, 3, groups=2048), math.sqrt(2 / 18)),  # two filters for each channel
-    (nn.Conv2d(256, 128, 3), math.sqrt(2 / (9 * 128))),
-    (nn.Conv2d(256, 128, 1, groups=4), math.sqrt(2 / 32)),
-    (nn.Conv2d(64, 128, (5, 3)), math.sqrt(2 / (15 * 128))),
-    (nn.Linear(512, 100), 0.01),
-]
-
-
-@pytest.mark.parametrize(("layer", "std"), STANDARD_DEVIATIONS, ids=lambda value: str(value)[:40])
-def test_fresh_weights_keep_the_variance_within_each_group(layer, std):
-    torch.manual_seed(0)
-    initialize(nn.Sequential(layer))
-    assert layer.weight.std().item() == pytest.approx(std, rel=0.02)
-    assert abs(layer.weight.mean().item()) < 0.02 * std + 2 * std / math.sqrt(layer.weight.numel())
-    assert not layer.bias.any()
-
-
-def test_fresh_norms_are_the_identity():
-    norm = nn.BatchNorm2d(4)
-    nn.init.normal_(norm.weight)
-    nn.init.normal_(norm.bias)
-    initialize(nn.Sequential(norm))
-    assert norm.weight.tolist() == [1] * 4
-    assert norm.bias.tolist() == [0] * 4
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])

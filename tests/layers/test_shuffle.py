@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import nn
 
 from riffle.layers.shuffle import ChannelShuffle, channel_shuffle, split_even_odd, split_halves
@@ -68,10 +68,11 @@ class EvenOdd(nn.Module):
 def test_no_tensor_has_more_than_four_dimensions(layer):
     batch = {0: torch.export.Dim("batch")}
     program = torch.export.export(layer, (torch.randn(2, 12, 4, 6),), dynamic_shapes=(batch,))
-    values = (node.meta.get("val") for node in program.run_decompositions({}).graph.nodes)
-    tensors = [v for v in itertools.chain.from_iterable(v if isinstance(v, tuple | list) else [v] for v in values)]
-    assert len(tensors) > 3
-    assert max(value.ndim for value in tensors) == 4
+    values = (node.meta.get("val") for node in program.graph.nodes)
+    flat = itertools.chain.from_iterable(value if isinstance(value, tuple | list) else [value] for value in values)
+    dimensions = [value.ndim for value in flat if isinstance(value, torch.Tensor)]
+    assert len(dimensions) >= 4
+    assert max(dimensions) == 4
 
 
 def test_prints_its_groups():

@@ -5,7 +5,7 @@ package is used, so that both can only agree by computing the same thing.
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 UNITS = (4, 8, 4)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import reference
 import torch
-from random_networks import randomize, relative_difference
 from torch import nn
 
+from random_networks import randomize, relative_difference
 from riffle import registry, zoo
 from riffle.models.shufflenet_v1 import bottleneck
 from riffle.preprocessing import Preprocessing

@@ -1,17 +1,31 @@
+import gc
 import json
+import multiprocessing
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import riffle
+from riffle.hardware import cores
 from riffle.training import loop
 from riffle.training.progress import Reporter
 from riffle.training.recipe import Recipe
 from riffle.training.run import Run
 from riffle.verbs.train import train
 
-RECIPE = Recipe(epochs=3, size=32, batch_size=16, crop_ratio=1.0, flip=False, lr=0.05, jitter=0.2, mixup=0.5, seed=3)
+RECIPE = Recipe(
+    optimizer="sgd",
+    epochs=3,
+    size=32,
+    batch_size=16,
+    crop_ratio=1.0,
+    flip=False,
+    lr=0.05,
+    jitter=0.2,
+    mixup=0.5,
+    seed=3,
+)
 
 
 def fitted(pictures, out, recipe=RECIPE, model="shufflenet_v2_x0_5", **more) -> Run:
@@ -33,7 +47,15 @@ def test_sixteen_pictures_are_learned_by_heart(tmp_path):
 
     pictures = write_digits(tmp_path / "pictures", classes=2, each=10)
     plain = Recipe(
-        epochs=20, size=64, batch_size=16, lr=0.02, crop_area=1.0, flip=False, jitter=0.0, label_smoothing=0.0
+        optimizer="sgd",
+        epochs=20,
+        size=64,
+        batch_size=16,
+        lr=0.02,
+        crop_area=1.0,
+        flip=False,
+        jitter=0.0,
+        label_smoothing=0.0,
     )
     run = fitted(pictures, tmp_path / "run", plain)
     losses = [entry["train_loss"] for entry in run.history]
@@ -105,7 +127,7 @@ def test_a_finished_run_is_shown_again_without_training(finished_run, monkeypatc
 
 def test_another_runs_folder_is_left_alone(finished_run, tmp_path):
     other = finished_run.recipe.with_changes(epochs=5, lr=0.3)
-    with pytest.raises(ValueError, match=r"holds another run \(epochs 2, not 5; lr 0.1, not 0.3\)"):
+    with pytest.raises(ValueError, match=r"holds another run \(epochs 2, not 5; lr 0.005, not 0.3\)"):
         fitted(finished_run.setup.data, finished_run.folder.path, other)
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(ValueError, match="exists and is not a run"):
@@ -128,6 +150,12 @@ def test_a_loss_that_explodes_is_said(folder_of_digits, tmp_path):
     wild = RECIPE.with_changes(lr=1e6, warmup_epochs=0.0, epochs=5)
     with pytest.raises(ValueError, match=r"the loss is (nan|inf) in epoch \d: try a lower --lr than 1e\+06"):
         fitted(folder_of_digits, tmp_path / "run", wild, model="shufflenet_v1_g3_x0_25")
+
+
+def test_no_worker_process_outlives_a_training(folder_of_digits, tmp_path):
+    fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=4))
+    gc.collect()
+    assert len(multiprocessing.active_children()) <= 2 * (cores() - 1)  # not as many for each epoch
 
 
 def test_patience_stops_early(folder_of_digits, tmp_path):

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from kornia import augmentation
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -53,37 +52,38 @@ def batch_augment(*, jitter: float, erase: float, mixup: float, cutmix: float) -
         mixup: chance that pictures are blended with others (mixup, https://arxiv.org/abs/1710.09412).
         cutmix: chance that a rectangle comes from another picture (CutMix, https://arxiv.org/abs/1905.04899).
     """
+    if not (jitter or erase or mixup or cutmix):
+        return lambda images, targets: (images, targets)
+    from kornia import augmentation  # seconds to import, so only where it is used
+
     single: list[torch.nn.Module] = []
     if jitter:
         single.append(augmentation.ColorJiggle(jitter, jitter, jitter, 0.0, p=0.8))
     if erase:
         single.append(augmentation.RandomErasing(p=erase))
     alone = augmentation.ImageSequential(*single) if single else None
+    # The share that kornia tells is the other picture's in mixup, and the own picture's in CutMix as its paper has it.
     blends = [
-        (mixup, augmentation.RandomMixUpV2(p=1.0, data_keys=["input", "class"])),
-        (cutmix, augmentation.RandomCutMixV2(p=1.0, data_keys=["input", "class"], use_correct_lambda=True)),
+        (mixup, augmentation.RandomMixUpV2(p=1.0, data_keys=["input", "class"]), False),
+        (cutmix, augmentation.RandomCutMixV2(p=1.0, data_keys=["input", "class"], use_correct_lambda=True), True),
     ]
 
     def augment(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             if alone is not None:
                 images = alone(images)
-            for chance, blend in blends:
+            for chance, blend, tells_own_share in blends:
                 if chance and torch.rand(()).item() < chance:
-                    return _blended(blend, images, targets)
+                    return _blended(blend, images, targets, tells_own_share)
         return images, targets
 
     return augment
 
 
-def _blended(blend: torch.nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Blend a batch with itself. kornia's "class" rows are own label, other label, share.
-
-    The share is the other picture's in mixup, and the own picture's in CutMix as its paper has it.
-    """
+def _blended(blend: torch.nn.Module, images: Tensor, targets: Tensor, tells_own_share: bool) -> tuple[Tensor, Tensor]:
+    """Blend a batch with itself; kornia's "class" rows are own label, other label, share."""
     mixed, rows = blend(images, torch.arange(len(images), device=images.device))
-    own, other, share = rows.reshape(-1, len(images), 3)[-1].unbind(1)
-    share = share.unsqueeze(1).to(targets.dtype)
-    if isinstance(blend, augmentation.RandomCutMixV2):
-        share = 1 - share
+    own, other, told = rows.reshape(-1, len(images), 3)[-1].unbind(1)
+    told = told.unsqueeze(1).to(targets.dtype)
+    share = 1 - told if tells_own_share else told
     return mixed, targets[own.long()] * (1 - share) + targets[other.long()] * share

@@ -1,6 +1,5 @@
 """The parts that every network here has, in the order of computation."""
 
-import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,25 +34,3 @@ class ImageClassifier(nn.Module):
 def global_pool() -> nn.Sequential:
     """Average over all pixels: (batch, channels, height, width) to (batch, channels)."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-def initialize(network: nn.Module) -> None:
-    """Set every weight of a fresh network: He et al.'s normal for convolutions, small normal for linear layers.
-
-    Variance is kept along the backward pass (``fan_out``), as the residual networks' papers do, and within each group:
-    torch's own function leaves the groups out, which makes depthwise filters start too small by the root of their
-    number. Norms start as the identity.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
-            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

@@ -8,7 +8,7 @@ ReLU and maximum pooling take the place of the paper's squashing functions and t
 
 from torch import nn
 
-from riffle.layers.image_classifier import ImageClassifier, global_pool, initialize
+from riffle.layers.image_classifier import ImageClassifier, global_pool
 from riffle.registry import register
 
 
@@ -45,7 +45,6 @@ class LeNet(ImageClassifier):
         self.neck = nn.Sequential(nn.Conv2d(widths[3], widths[4], last), nn.ReLU(inplace=True))
         self.pool = global_pool()
         self.classifier = nn.Linear(widths[4], num_classes)
-        initialize(self)
 
 
 VARIANTS = {

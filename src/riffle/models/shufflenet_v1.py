@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from riffle.layers.conv import ConvNormAct, depthwise
-from riffle.layers.image_classifier import ImageClassifier, global_pool, initialize
+from riffle.layers.image_classifier import ImageClassifier, global_pool
 from riffle.layers.shuffle import ChannelShuffle
 from riffle.registry import register
 
@@ -101,7 +101,6 @@ class ShuffleNetV1(ImageClassifier):
         self.neck = nn.Identity()
         self.pool = global_pool()
         self.classifier = nn.Linear(c_in, num_classes, bias=classifier_bias)
-        initialize(self)
 
 
 # Table 1 has the widths at x1. Where a scaled width cannot be divided by the groups the paper is silent; the rows

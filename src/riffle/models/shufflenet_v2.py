@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, cat, nn
 
 from riffle.layers.conv import ConvNormAct, depthwise
-from riffle.layers.image_classifier import ImageClassifier, global_pool, initialize
+from riffle.layers.image_classifier import ImageClassifier, global_pool
 from riffle.layers.shuffle import channel_shuffle, split_even_odd, split_halves
 from riffle.registry import register
 
@@ -90,7 +90,6 @@ class ShuffleNetV2(ImageClassifier):
         self.pool = global_pool()
         linear = nn.Linear(c_neck, num_classes)
         self.classifier = nn.Sequential(nn.Dropout(dropout), linear) if dropout else linear
-        initialize(self)
 
 
 class AuthorsShuffleUnit(nn.Module):

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from riffle.card import card_of
@@ -17,7 +18,7 @@ from riffle.hardware import cores
 from riffle.layers.pixel_input import Normalize, to_images
 from riffle.preprocessing import Preprocessing
 from riffle.training.checkpoint import State, load_checkpoint, save_checkpoint
-from riffle.training.evaluate import evaluate
+from riffle.training.evaluate import evaluate, judging_loader
 from riffle.training.progress import Reporter
 from riffle.training.recipe import Recipe
 from riffle.training.run import Run, RunFolder, Setup
@@ -72,7 +73,7 @@ class _Training:
         self.recipe, self.setup, self.split = recipe, setup, split
         self.folder, self.reporter = folder, reporter
         self.preprocessing: Preprocessing = preprocessing
-        self.accelerator = Accelerator(mixed_precision=recipe.precision)
+        self.accelerator = _accelerator(recipe.precision)
         self.batches = EpochBatches(len(split.train), recipe.batch_size, recipe.seed)
         loader = training_loader(
             split.train,
@@ -90,6 +91,7 @@ class _Training:
         self.model, self.optimizer, self.loader = self.accelerator.prepare(network, optimizer, loader)
         self.normalize = Normalize(preprocessing, white=1.0).to(self.accelerator.device)
         self.augment = batch_augment(jitter=recipe.jitter, erase=recipe.erase, mixup=recipe.mixup, cutmix=recipe.cutmix)
+        self.judging = judging_loader(split.validation, preprocessing, self.accelerator)
         self.saved = time.monotonic()
 
     def epoch(self) -> None:
@@ -138,8 +140,8 @@ class _Training:
             self.network,
             self.split.validation,
             self.preprocessing,
-            batch_size=max(64, recipe.batch_size),
             accelerator=self.accelerator,
+            loader=self.judging,
         )
         entry: dict[str, Any] = {
             "epoch": state.epoch + 1,
@@ -167,6 +169,12 @@ class _Training:
         if self.accelerator.is_main_process:
             save_checkpoint(self.folder.checkpoint, self.network, self.optimizer.optimizer, self.state)
         self.saved = time.monotonic()
+
+
+def _accelerator(precision: str) -> Accelerator:
+    """Devices and processes as accelerate finds them; it keeps a precision for good, but each training has its own."""
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=precision)
 
 
 def _rank(entry: dict[str, Any]) -> tuple[float, float]:

@@ -20,15 +20,15 @@ class Recipe:
     """Settings of a training. The same recipe, data and seed give the same weights on the same kind of machine."""
 
     epochs: int = _setting(30, "times that every picture is seen")
-    batch_size: int = _setting(64, "pictures in a step, about; they are dealt out evenly")
+    batch_size: int = _setting(32, "pictures in a step, about; they are dealt out evenly")
     size: int = _setting(224, "side of the network's input in pixels")
-    optimizer: Optimizer = _setting("sgd", "sgd (Nesterov momentum 0.9) or adamw")
-    lr: float = _setting(0.1, "highest learning rate")
+    optimizer: Optimizer = _setting("adamw", "sgd (Nesterov momentum 0.9) or adamw")
+    lr: float = _setting(5e-3, "highest learning rate")
     weight_decay: float = _setting(
-        4e-5, "decay of convolutions' and linear layers' weights; norms and biases have none"
+        0.05, "decay of convolutions' and linear layers' weights; norms and biases have none"
     )
     schedule: Schedule = _setting("cosine", "how the learning rate falls: cosine or constant")
-    warmup_epochs: float = _setting(1.0, "epochs in which the learning rate rises from 0")
+    warmup_epochs: float = _setting(2.0, "epochs in which the learning rate rises from 0")
     label_smoothing: float = _setting(0.1, "share of the target spread over all classes")
     crop_area: float = _setting(
         0.25, "least share of a picture that a random crop covers; at 1 it is the largest square"
@@ -89,15 +89,16 @@ class Recipe:
 
 
 PRESETS = {
-    "quick": Recipe(epochs=10, size=96, lr=0.1, crop_area=0.35),
+    "quick": Recipe(epochs=10, size=96),
     "scratch": Recipe(),
-    "finetune": Recipe(epochs=15, optimizer="adamw", lr=1e-3, weight_decay=0.01, label_smoothing=0.1),
+    "finetune": Recipe(epochs=15, lr=1e-3, weight_decay=0.01),
     "digits": Recipe(
-        epochs=15,
+        epochs=12,
         size=48,
-        batch_size=32,
-        lr=0.1,
+        optimizer="sgd",
+        lr=0.05,
         weight_decay=4e-4,
+        warmup_epochs=1.0,
         label_smoothing=0.05,
         crop_area=0.8,
         crop_ratio=1.0,

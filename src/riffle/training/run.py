@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from riffle.data.images import Pictures, Split, read
-from riffle.files import write_text
+from riffle.files import remove_drafts, write_text
 from riffle.training.checkpoint import State, read_state
 from riffle.training.recipe import Recipe
 from riffle.weights import native
@@ -94,6 +94,8 @@ class RunFolder:
             ValueError: the folder holds another run, or other files.
         """
         if (self.path / RECIPE).exists():
+            remove_drafts(self.path)
+            remove_drafts(self.checkpoint.parent)
             stored = Setup.read(self.path)
             if differences := stored.differences(setup):
                 raise ValueError(f"{self.path} holds another run ({'; '.join(differences)}): choose another folder")

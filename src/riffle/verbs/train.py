@@ -24,6 +24,9 @@ from riffle.training.run import Run, RunFolder, Setup
 from riffle.training.transfer import head_of, replace_head
 from riffle.weights import native
 
+MOST_NAMED = 20
+"""Unreadable files that are named on the screen; the report names all."""
+
 __all__ = ["Run", "default_recipe", "train"]
 
 
@@ -107,8 +110,10 @@ def _network(
 
 
 def _say_data(split: Split, reporter: Reporter) -> None:
-    for line in split.unreadable:
+    for line in split.unreadable[:MOST_NAMED]:
         reporter.say(f"skipped, unreadable: {line}")
+    if len(split.unreadable) > MOST_NAMED:
+        reporter.say("… the report names the others")
     if split.unreadable:
         reporter.say(f"{len(split.unreadable)} unreadable {'file' if len(split.unreadable) == 1 else 'files'} skipped")
     if split.ignored:

@@ -1,0 +1,49 @@
+"""What the README shows is run as it stands there."""
+
+import re
+import shlex
+
+import pytest
+from PIL import Image
+
+from conftest import REPOSITORY, write_digits
+from riffle.cli.app import run as run_command
+
+READMES = ["README.md", "README.zh-CN.md"]
+
+
+def blocks(readme: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (REPOSITORY / readme).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def in_a_folder_with_pets(tmp_path, monkeypatch):
+    for part, each in (("train", 8), ("val", 3)):
+        write_digits(tmp_path / "pets" / part, classes=2, each=each)
+    Image.new("RGB", (50, 40)).save(tmp_path / "cat.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_commands(in_a_folder_with_pets):
+    (commands,) = [block for block in blocks("README.md", "sh") if "riffle " in block]
+    for line in commands.splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "riffle"
+        if arguments[0] == "train":
+            arguments[arguments.index("--epochs") + 1] = "2"
+        assert run_command(arguments) == 0, line
+    assert (in_a_folder_with_pets / "runs/pets/report.html").exists()
+
+
+def test_the_python(in_a_folder_with_pets):
+    (program,) = blocks("README.md", "python")
+    names: dict[str, object] = {}
+    exec(program.replace("epochs=30", "epochs=2"), names)
+    assert names["path"].exists()
+
+
+def test_both_languages_show_the_same_code():
+    for language in ("sh", "python", "text"):
+        shown = [[re.sub(r"\s*#.*", "", block) for block in blocks(readme, language)] for readme in READMES]
+        assert shown[0] == shown[1]

@@ -1,0 +1,56 @@
+"""Counts of single layers, worked out by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from riffle import zoo
+from riffle.card import card_of
+from riffle.profiling.cost import Cost, profile
+
+LAYERS = [
+    # layer, side of the picture, parameters, MACs
+    (nn.Conv2d(3, 8, 3, padding=1), 10, 27 * 8 + 8, 27 * 8 * 100),
+    (nn.Conv2d(3, 8, 3, bias=False), 10, 27 * 8, 27 * 8 * 64),
+    (nn.Conv2d(3, 6, 3, padding=1, groups=3), 10, 9 * 6 + 6, 9 * 6 * 100),
+    (nn.Conv2d(3, 3, 5, padding=2, groups=3, bias=False), 10, 25 * 3, 25 * 3 * 100),
+    (nn.Conv2d(3, 8, 3, stride=2, padding=1), 10, 27 * 8 + 8, 27 * 8 * 25),
+    (nn.Conv2d(3, 8, 3, stride=2, padding=1), 9, 27 * 8 + 8, 27 * 8 * 25),
+    (nn.Conv2d(3, 8, 3, dilation=2), 10, 27 * 8 + 8, 27 * 8 * 36),
+    (nn.Conv2d(3, 8, (1, 5)), 10, 15 * 8 + 8, 15 * 8 * 10 * 6),
+    (nn.Sequential(nn.Flatten(), nn.Linear(48, 7)), 4, 48 * 7 + 7, 48 * 7),
+    (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2)), 6, 12 + 4 + 8, 12 * 36),
+    (nn.Identity(), 6, 0, 0),
+]
+
+
+@pytest.mark.parametrize(("layer", "size", "params", "macs"), LAYERS, ids=lambda value: str(value).split("\n")[0])
+def test_by_hand(layer, size, params, macs):
+    assert profile(layer, size=size) == Cost(params, macs, size, 1)
+    assert profile(layer, size=size, batch=3) == Cost(params, 3 * macs, size, 3)
+
+
+def test_channels_of_the_input():
+    assert profile(nn.Conv2d(5, 2, 1, bias=False), size=4, in_channels=5) == Cost(10, 160, 4, 1)
+
+
+def test_frozen_weights_count_and_shared_ones_count_once():
+    conv = nn.Conv2d(3, 3, 1, bias=False).requires_grad_(False)
+    assert profile(nn.Sequential(conv, conv), size=2) == Cost(9, 2 * 9 * 4, 2, 1)
+
+
+def test_the_network_stays_as_it_is():
+    network = zoo.create("shufflenet_v2_x0_5", num_classes=2).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    card = card_of(network)
+    profile(network, size=64)
+    assert network.training
+    assert card_of(network) is card
+    assert {value.device.type for value in network.state_dict().values()} == {"cpu"}
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_network_without_memory_is_counted_too():
+    with torch.device("meta"):
+        layer = nn.Conv2d(3, 8, 1)
+    assert profile(layer, size=4) == Cost(32, 24 * 16, 4, 1)

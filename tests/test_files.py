@@ -1,0 +1,39 @@
+import pytest
+
+from riffle.files import remove_drafts, replacing, replacing_folder, write_text
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    write_text(path, "one")
+    with pytest.raises(RuntimeError), replacing(path) as draft:
+        draft.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "one"
+    write_text(path, "two")
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
+    assert path.read_text() == "two"
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "best"
+    with replacing_folder(folder) as draft:
+        (draft / "old").write_text("1")
+    with pytest.raises(RuntimeError), replacing_folder(folder) as draft:
+        (draft / "new").write_text("2")
+        raise RuntimeError
+    assert [entry.name for entry in folder.iterdir()] == ["old"]
+    with replacing_folder(folder) as draft:
+        (draft / "new").write_text("2")
+    assert [entry.name for entry in folder.iterdir()] == ["new"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path):
+    (tmp_path / ".best.77.tmp").mkdir()
+    (tmp_path / ".best.77.tmp" / "half").write_text("")
+    (tmp_path / ".log.78.tmp").write_text("")
+    (tmp_path / ".lock").write_text("")
+    (tmp_path / "kept.tmp").write_text("")
+    remove_drafts(tmp_path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", "kept.tmp"]

@@ -1,0 +1,219 @@
+"""``create(..., weights=...)``: folders, files and published weights."""
+
+import pickle
+import sys
+import types
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from random_networks import randomize, relative_difference
+from riffle import zoo
+from riffle.card import card_of
+from riffle.weights import sources
+from riffle.weights.native import Record, save_folder
+
+NAME = "shufflenet_v1_g3_x0_25"
+
+
+@pytest.fixture(scope="module")
+def network():
+    return randomize(zoo.create(NAME, num_classes=3)).float()
+
+
+@pytest.fixture(scope="module", params=["folder", "network.safetensors", "network.pth"])
+def source(request, network, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / request.param
+    match path.suffix:
+        case ".safetensors":
+            save_file(network.state_dict(), path)
+        case ".pth":
+            torch.save(network.state_dict(), path)
+        case _:
+            save_folder(network, path, Record())
+    return path
+
+
+def same_weights(one, other, *, but: str = "nothing") -> bool:
+    theirs = other.state_dict()
+    return all(torch.equal(value, theirs[key]) for key, value in one.state_dict().items() if not key.startswith(but))
+
+
+def test_weights_from_a_folder_or_a_file(source, network):
+    for path in (source, str(source)):
+        created = zoo.create(NAME, weights=path)
+        assert same_weights(network, created)
+        assert card_of(created).name == NAME
+        assert card_of(created).arguments["num_classes"] == 3
+
+
+def test_another_number_of_classes_gets_a_fresh_head(source, network):
+    created = zoo.create(NAME, weights=source, num_classes=5)
+    assert same_weights(network, created, but="classifier")
+    assert created.classifier.out_features == 5
+    assert 0 < created.classifier.weight.abs().max() < 0.1
+    assert card_of(created).arguments["num_classes"] == 5
+    assert same_weights(network, zoo.create(NAME, weights=source, num_classes=3))
+
+
+def test_weights_of_another_network_are_refused(source):
+    with pytest.raises(ValueError, match=r"do not fit|holds the weights of shufflenet_v1_g3_x0_25") as caught:
+        zoo.create("shufflenet_v1_g3_x0_5", weights=source)
+    assert str(source) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_come_with_three_channels(source):
+    with pytest.raises(ValueError, match="3 input channels"):
+        zoo.create(NAME, weights=source, in_channels=1)
+
+
+def test_classes_of_a_head_behind_dropout(tmp_path):
+    name = "shufflenet_v2_x2_0_authors"
+    network = zoo.create(name, num_classes=4)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    assert same_weights(network, zoo.create(name, weights=tmp_path / "weights.pth"))
+
+
+def test_sized_weights_need_their_size(tmp_path):
+    torch.save(zoo.create("lenet", num_classes=2, size=64).state_dict(), tmp_path / "lenet.pth")
+    assert zoo.create("lenet", weights=tmp_path / "lenet.pth", size=64).classifier.out_features == 2
+    with pytest.raises(ValueError, match=r"neck.0.weight is \(32, 32, 1, 1\), not \(32, 32, 5, 5\)"):
+        zoo.create("lenet", weights=tmp_path / "lenet.pth")
+
+
+class Executed:
+    """Unpickling this makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.mkdir, (self.path,))
+
+
+@pytest.mark.parametrize("kind", ["torch", "plain"])
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, kind):
+    path, trace = tmp_path / "weights.pth", tmp_path / "was here"
+    state = {"classifier.weight": torch.zeros(3, 4), "x": Executed(trace)}
+    if kind == "torch":
+        torch.save(state, path)
+    else:
+        path.write_bytes(pickle.dumps(state))
+    with pytest.raises(ValueError, match="holds more than weights") as caught:
+        zoo.create(NAME, weights=path)
+    assert "\n" not in str(caught.value)
+    assert not trace.exists()
+    if kind == "torch":
+        torch.load(path, weights_only=False)
+    else:
+        pickle.loads(path.read_bytes())
+    assert trace.exists()  # so the file would have done it
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("weights.safetensors", b"\x00\x01", "holds no weights that can be read"),
+        ("weights.pth", b"", "holds no weights that can be read"),
+        ("weights.pth", b"<html>", "is not loaded"),
+    ],
+)
+def test_damaged_files(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=words) as caught:
+        zoo.create(NAME, weights=tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_file(tmp_path, network):
+    path = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ValueError, match="holds no weights that can be read") as caught:
+        zoo.create(NAME, weights=path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [[torch.zeros(1)], {"state_dict": {}}, torch.zeros(3)], ids=["list", "nested", "one"]
+)
+def test_a_file_of_something_else(tmp_path, content):
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="is not a table of tensors"):
+        zoo.create(NAME, weights=tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("where", ["nowhere.pth", "torchvison", "an empty folder"])
+def test_no_weights_there(tmp_path, monkeypatch, where):
+    (tmp_path / "an empty folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=where) as caught:
+        zoo.create(NAME, weights=where)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_typo_suggests_the_nearest_name(tmp_path, network):
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    for weights in (None, tmp_path / "weights.pth"):
+        with pytest.raises(ValueError, match="did you mean shufflenet_v1_g3_x0_25"):
+            zoo.create("shuffle_net_v1_g3_x0_25", weights=weights)
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Answers of the download instead of the download."""
+
+    def answer(result):
+        def fetch(url, **options):
+            assert url == sources.TORCHVISION["shufflenet_v2_x0_5"].url
+            assert options["weights_only"] is True
+            assert options["check_hash"] is True
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "error", [URLError("no route to host"), RuntimeError("invalid hash value"), TimeoutError("slow")]
+)
+def test_published_weights_without_a_network(no_network, error):
+    no_network(error)
+    with pytest.raises(ValueError, match=r"https://download.pytorch.org/\S+ could not be fetched") as caught:
+        zoo.create("shufflenet_v2_x0_5", weights="torchvision")
+    assert "\n" not in str(caught.value)
+
+
+def test_published_weights_for_others(no_network):
+    for name in ("lenet", "shufflenet_v2_x0_5_authors"):
+        with pytest.raises(ValueError, match=f"torchvision has no weights for {name}"):
+            zoo.create(name, weights="torchvision")
+
+
+def test_published_weights(no_network):
+    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
+    models = pytest.importorskip("torchvision", reason="torchvision is not installed").models
+    theirs = randomize(models.shufflenet_v2_x0_5())
+    no_network(theirs.state_dict())
+    created = zoo.create("shufflenet_v2_x0_5", weights="torchvision")
+    assert relative_difference(theirs, created.double().eval()) < 1e-6  # rounded to float32 on its way
+    assert card_of(created).preprocessing == sources.TORCHVISION["shufflenet_v2_x0_5"].preprocessing
+    few = zoo.create("shufflenet_v2_x0_5", weights="torchvision", num_classes=4)
+    assert few.classifier.out_features == 4
+    assert same_weights(created.float(), few, but="classifier")
+    assert card_of(few).preprocessing is not None
+
+
+@pytest.mark.parametrize("name", sources.TORCHVISION)
+def test_addresses_end_in_the_hash_that_they_are_checked_with(name):
+    source = sources.TORCHVISION[name]
+    assert source.url.endswith(f"-{source.sha256}.pth")
+    assert torch.hub.HASH_REGEX.search(source.url).group(1) == source.sha256
