@@ -1,14 +1,11 @@
 import os
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from sklearn.datasets import load_digits
 
-REPOSITORY = Path(__file__).parents[1]
+from pictures import REPOSITORY, write_digits
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -53,24 +50,16 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory):
         pictures,
         model="shufflenet_v2_x0_5",
         out=folder / "run",
-        recipe=Recipe(epochs=2, size=32, batch_size=16, crop_ratio=1.0, flip=False),
+        recipe=Recipe(
+            epochs=8,
+            size=32,
+            batch_size=12,
+            optimizer="sgd",
+            lr=0.03,
+            crop_ratio=1.0,
+            crop_area=0.8,
+            flip=False,
+            jitter=0.0,
+        ),
         reporter=Reporter(quiet=True),
     )
-
-
-def write_digits(folder: Path, *, classes: int, each: int) -> Path:
-    """Class folders with handwritten digits as PNG files."""
-    bunch = load_digits()
-    for digit in range(classes):
-        (folder / f"digit {digit}").mkdir(parents=True)
-        for index in np.flatnonzero(bunch.target == digit)[:each]:
-            grey = Image.fromarray((bunch.images[index] * 15.9).astype(np.uint8))
-            grey.resize((24, 24)).save(folder / f"digit {digit}" / f"{index:04d}.png")
-    return folder
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """A picture's file content."""
-    file = BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import encoded
+from pictures import encoded
 from riffle.preprocessing import Preprocessing, UnreadablePicture, open_picture
 
 

@@ -106,9 +106,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} holds no weights that can be read: {str(error).splitlines()[0]}") from error
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} holds no weights that can be read: {why}") from error
     except Exception as error:  # what torch's restricted unpickler refuses
-        raise ValueError(f"{path} holds more than weights and is not loaded") from error
+        raise ValueError(f"{path} is no file of weights, or holds more than weights: it is not loaded") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} is not a table of tensors")
     return state

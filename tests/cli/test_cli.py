@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import riffle
-from conftest import encoded
+from pictures import encoded
 from riffle.cli import COMMANDS
 from riffle.cli.app import run as run_command
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import encoded, write_digits
+from pictures import encoded, write_digits
 from riffle.data.images import read, read_judged
 
 

@@ -1,3 +1,4 @@
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -131,23 +132,20 @@ def test_a_file_with_other_weights_metadata_or_classes_fails_verification(shippe
         verify(shipped, network, preprocessing, [])
 
 
-def test_no_unverified_file_is_left(finished_run, tmp_path, monkeypatch):
-    from riffle.deployment import onnx as writer
-
-    real = writer.export
-
-    def wrong(network, preprocessing, path):
-        network = riffle.replace_head(network, 3)  # other weights than those that verification sees
-        real(network, preprocessing, path)
-
-    monkeypatch.setattr(writer, "export", wrong)
+def test_no_unverified_file_is_left(shipped, finished_run, tmp_path, monkeypatch):
+    content = shipped.read_bytes()
+    monkeypatch.setattr("riffle.deployment.onnx.export", lambda network, how, path: path.write_bytes(content))
     older = tmp_path / "older.onnx"
     older.write_bytes(b"older")
+    other = copy.deepcopy(finished_run.model)
+    torch.nn.init.normal_(other.classifier.weight)
     for path in (tmp_path / "new.onnx", older):
         with pytest.raises(VerificationError):
-            riffle.export(finished_run.model, path, data=finished_run.validation)
+            riffle.export(other, path, data=finished_run.validation)
     assert [entry.name for entry in tmp_path.iterdir()] == ["older.onnx"]
     assert older.read_bytes() == b"older"
+    riffle.export(finished_run.model, older, data=finished_run.validation)
+    assert older.read_bytes() == content
 
 
 def test_export_from_python_as_the_design_has_it(finished_run, tmp_path):

@@ -9,7 +9,7 @@ import time
 import pytest
 from safetensors.torch import load_file
 
-from conftest import write_digits
+from pictures import write_digits
 
 COMMAND = [sys.executable, "-m", "riffle", "train"]
 FLAGS = ["--model", "shufflenet_v2_x0_5", "--size", "32", "--batch-size", "16", "--lr", "0.05", "--seed", "7"]

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from PIL import Image
 
-from conftest import REPOSITORY, write_digits
+from pictures import REPOSITORY, write_digits
 from riffle.cli.app import run as run_command
 
 READMES = ["README.md", "README.zh-CN.md"]

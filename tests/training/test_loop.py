@@ -43,7 +43,7 @@ def assert_same(one: Run, other: Run) -> None:
 
 
 def test_sixteen_pictures_are_learned_by_heart(tmp_path):
-    from conftest import write_digits
+    from pictures import write_digits
 
     pictures = write_digits(tmp_path / "pictures", classes=2, each=10)
     plain = Recipe(
@@ -109,13 +109,13 @@ def test_the_folder_tells_the_whole_story(finished_run):
     folder = finished_run.folder.path
     assert {path.name for path in folder.iterdir()} >= {"recipe.toml", "metrics.jsonl", "report.html", "best", "last"}
     log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [entry["epoch"] for entry in log] == [1, 2]
+    assert [entry["epoch"] for entry in log] == list(range(1, 9))
     opened = Run.open(folder)
     assert opened.setup == finished_run.setup
     assert opened.history == log
     config = json.loads((folder / "best" / "config.json").read_text())
     assert config["classes"] == ["digit 0", "digit 1", "digit 2"]
-    assert config["reproduce"]["recipe"]["epochs"] == 2
+    assert config["reproduce"]["recipe"]["epochs"] == 8
     assert config["preprocessing"]["size"] == 32
 
 
@@ -127,7 +127,7 @@ def test_a_finished_run_is_shown_again_without_training(finished_run, monkeypatc
 
 def test_another_runs_folder_is_left_alone(finished_run, tmp_path):
     other = finished_run.recipe.with_changes(epochs=5, lr=0.3)
-    with pytest.raises(ValueError, match=r"holds another run \(epochs 2, not 5; lr 0.005, not 0.3\)"):
+    with pytest.raises(ValueError, match=r"holds another run \(epochs 8, not 5; lr 0.03, not 0.3\)"):
         fitted(finished_run.setup.data, finished_run.folder.path, other)
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(ValueError, match="exists and is not a run"):

@@ -46,7 +46,7 @@ def _without_norms(module: nn.Module) -> nn.Module | None:
 
 def _fold_neighbours(sequence: nn.Sequential) -> OrderedDict[str, nn.Module] | None:
     """The children by name with each conv-norm pair folded and the norm an identity; None where there is no pair."""
-    children = OrderedDict(sequence.named_children())
+    children = OrderedDict((name, child) for name, child in sequence._modules.items() if child is not None)
     names = list(children)
     found = False
     for before, after in pairwise(names):

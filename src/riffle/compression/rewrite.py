@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace as replaced
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from torch import nn
 
@@ -23,7 +23,9 @@ def rewrite(network: Network, replace: Replace, *, name: str) -> Network:
     answers: dict[int, nn.Module | None] = {}
 
     def visit(parent: nn.Module) -> None:
-        for child_name, child in list(parent.named_children()):
+        for child_name, child in list(parent._modules.items()):  # named_children() leaves out what is used twice
+            if child is None:
+                continue
             if id(child) not in answers:
                 answers[id(child)] = replace(child)
                 if answers[id(child)] is None:
@@ -32,7 +34,9 @@ def rewrite(network: Network, replace: Replace, *, name: str) -> Network:
             if answer is not None:
                 setattr(parent, child_name, answer)
 
-    visit(copy)
-    card = card_of(copy)
+    whole = nn.ModuleList([copy])  # so that the network itself is asked about too
+    visit(whole)
+    copy = cast(Network, whole[0])
+    card = card_of(network)
     copy.card = replaced(card, rewrites=(*card.rewrites, name))  # type: ignore[assignment]  # a plain attribute
     return copy

@@ -19,12 +19,12 @@ def bottleneck(
 ) -> nn.Sequential:
     """Grouped 1x1, channel shuffle, depthwise 3x3 without activation, grouped linear 1x1 (Fig. 2b and 2c).
 
-    The authors' release shuffles after the depthwise convolution (``shuffle_late``). That is the same function with the
-    depthwise filters in another order, so it matters to who holds those weights.
+    The authors' release (``shuffle_late``) shuffles after the depthwise convolution, and deals the channels the other
+    way: into as many groups as a group has channels, the inverse permutation. So its weights need its layout.
     """
     layers = OrderedDict[str, nn.Module](
         expand=ConvNormAct(c_in, hidden, groups=first_groups),
-        shuffle=ChannelShuffle(groups),
+        shuffle=ChannelShuffle(hidden // groups if shuffle_late else groups),
         depthwise=depthwise(hidden, stride=stride),
         project=ConvNormAct(hidden, c_out, groups=groups, act=None),
     )

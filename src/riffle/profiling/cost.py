@@ -27,6 +27,10 @@ def profile(model: nn.Module, *, size: int = 224, batch: int = 1, in_channels: i
     multiplication with its addition; biases, norms, activations and pooling count as none, as in the papers' tables.
     """
     shapes = deepcopy(model).to("meta").eval()
+    for parent in list(shapes.modules()):
+        for name, child in parent._modules.items():
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                parent._modules[name] = nn.Identity()  # no MACs, and slow to trace
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         shapes(torch.empty(batch, in_channels, size, size, device="meta"))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,7 @@ def measure(
 
 def network_call(network: nn.Module, *, size: int, batch: int = 1) -> Callable[[], object]:
     """A call that runs a network once on random input, in evaluation, in the memory order that suits a CPU."""
-    network = network.eval()
+    network = deepcopy(network).eval()
     x = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
     return lambda: network(x)
 

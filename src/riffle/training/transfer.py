@@ -4,6 +4,7 @@ The three ways of the literature: train everything, train the last stages, train
 """
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import TypeVar
 
 from torch import nn
@@ -22,7 +23,10 @@ def head_of(network: nn.Module) -> nn.Linear:
 
 
 def replace_head(network: Network, num_classes: int) -> Network:
-    """A copy with a fresh last linear layer for ``num_classes`` classes; every other weight is kept."""
+    """A copy with a fresh last linear layer for ``num_classes`` classes; every other weight is kept.
+
+    The card forgets the names of the old classes.
+    """
     copy = deepcopy(network)
     old = head_of(copy)
     new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
@@ -33,7 +37,7 @@ def replace_head(network: Network, num_classes: int) -> Network:
         for name, child in parent.named_children():
             if child is old:
                 setattr(parent, name, new)
-    card = card_of(copy).with_argument("num_classes", num_classes)
+    card = replace(card_of(copy).with_argument("num_classes", num_classes), classes=None)
     copy.card = card  # type: ignore[assignment]  # a plain attribute
     return copy
 

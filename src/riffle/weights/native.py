@@ -33,6 +33,7 @@ def save_folder(network: nn.Module, folder: Path, record: Record) -> None:
     """Write a network with its card. The folder appears whole or not at all.
 
     Raises:
+        ValueError: the folder holds something else than a saved network.
         OSError: the disk is full or the folder cannot be written; an older folder of that name is then still there.
     """
     card = card_of(network)
@@ -46,11 +47,14 @@ def save_folder(network: nn.Module, folder: Path, record: Record) -> None:
         "expected": record.expected,
         "reproduce": record.reproduce,
     }
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).exists():
+        raise ValueError(f"{folder} holds other files: choose another folder")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with replacing_folder(Path(folder)) as draft:
+    with replacing_folder(folder) as draft:
         (draft / WEIGHTS).write_bytes(save(state, metadata={"format": "pt"}))
         (draft / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (draft / "README.md").write_text(_model_card(card, record, Path(folder).name), encoding="utf-8")
+        (draft / "README.md").write_text(_model_card(card, record, folder.name), encoding="utf-8")
 
 
 def load_folder(folder: Path, *, network: nn.Module | None = None) -> nn.Module:
@@ -98,12 +102,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The described facts alone, without weights; raises ``ValueError`` where there are none."""
     path = Path(folder) / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(config, dict) or config["format"] != FORMAT or "rewrites" not in config:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if config["format"] != FORMAT or not isinstance(config["arguments"], dict):
             raise KeyError("format")
+        if not isinstance(config["name"], str | None):
+            raise KeyError("name")
+        card_from(config)
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no saved network ({CONFIG} is missing)") from None
-    except (OSError, KeyError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a description that this version of Riffle can read") from error
     return config
 
