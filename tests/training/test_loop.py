@@ -132,7 +132,7 @@ def test_another_runs_folder_is_left_alone(finished_run, tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(ValueError, match="exists and is not a run"):
         fitted(finished_run.setup.data, tmp_path, other)
-    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["letter.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 def test_a_damaged_checkpoint_is_said_and_kept(folder_of_digits, tmp_path):
@@ -156,6 +156,11 @@ def test_no_worker_process_outlives_a_training(folder_of_digits, tmp_path):
     fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=4))
     gc.collect()
     assert len(multiprocessing.active_children()) <= 2 * (cores() - 1)  # not as many for each epoch
+
+
+def test_two_processes_do_not_share_a_folder(finished_run):
+    with finished_run.folder.locked(), pytest.raises(ValueError, match="another process is training in"):
+        fitted(finished_run.setup.data, finished_run.folder.path, finished_run.recipe)
 
 
 def test_patience_stops_early(folder_of_digits, tmp_path):
@@ -182,8 +187,11 @@ def test_a_users_own_network_trains(folder_of_digits, tmp_path):
         torch.nn.Flatten(),
         torch.nn.Linear(8, 3),
     )
+    before = own[0].weight.clone()
     run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1), model=own)
+    assert torch.equal(before, own[0].weight)
     again = riffle.load(tmp_path / "run", network=own)
     assert again is own
+    assert not torch.equal(before, own[0].weight)  # the trained weights, only now: training worked on a copy
     with pytest.raises(ValueError, match="has no name for"):
         riffle.load(run.folder.path)

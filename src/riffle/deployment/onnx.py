@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import onnx
@@ -34,11 +35,11 @@ class Shipped(nn.Module):
 
 
 def export(network: nn.Module, preprocessing: Preprocessing, path: Path) -> None:
-    """Write an ONNX file for any batch size.
+    """Write an ONNX file for any batch size, in float32.
 
     The class names come from the network's card; where it has none, the classes are called by their numbers.
     """
-    shipped = Shipped(network, preprocessing).cpu().eval()
+    shipped = Shipped(deepcopy(network).cpu().float(), preprocessing).eval()
     pixels = torch.zeros(2, preprocessing.size, preprocessing.size, 3, dtype=torch.uint8)
     with _without_chatter():
         program = torch.onnx.export(

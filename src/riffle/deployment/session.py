@@ -43,7 +43,10 @@ class PictureClassifier(ABC):
 
         Raises:
             UnreadablePicture: it cannot be decoded.
+            ValueError: it is a folder, for which there is :meth:`classify_folder`.
         """
+        if isinstance(picture, str | Path) and Path(picture).is_dir():
+            raise ValueError(f"{picture} is a folder: classify_folder goes through one")
         return self._named(self.probabilities(self.preprocessing.pixels(picture)[None])[0], top)
 
     def classify_folder(

@@ -94,8 +94,6 @@ class RunFolder:
             ValueError: the folder holds another run, or other files.
         """
         if (self.path / RECIPE).exists():
-            remove_drafts(self.path)
-            remove_drafts(self.checkpoint.parent)
             stored = Setup.read(self.path)
             if differences := stored.differences(setup):
                 raise ValueError(f"{self.path} holds another run ({'; '.join(differences)}): choose another folder")
@@ -113,14 +111,19 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out; raises ``ValueError`` when one is in."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Keep other processes out, and clear away what a killed one left half written.
+
+        Raises:
+            ValueError: another process is in.
+        """
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
             raise ValueError(f"another process is training in {self.path}") from None
         try:
+            remove_drafts(self.path)
+            remove_drafts(self.checkpoint.parent)
             yield
         finally:
             lock.release()

@@ -1,6 +1,7 @@
 """From pictures to a run with a report."""
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def train(
 
     Args:
         data: a folder of pictures or ``digits``; see :func:`riffle.data.images.read`.
-        model: a registered name, or a network. One with another number of outputs than classes gets a fresh head.
+        model: a registered name, or a network, which is copied. Another number of outputs than classes gets a fresh
+            head.
         out: the run's folder.
         recipe: settings; by default those for the data: ``digits``, ``finetune`` with weights, else ``scratch``.
         weights: where a named network starts from; see :func:`riffle.create`.
@@ -71,8 +73,8 @@ def train(
         threads=compute_threads(),
     )
     folder = RunFolder(Path(out))
+    setup = folder.begin(setup)
     with folder.locked():
-        setup = folder.begin(setup)
         run = fit(network, split, setup, folder, reporter=reporter)
         run.split = split
         run.model = native.load_folder(folder.best, network=network)
@@ -83,7 +85,7 @@ def train(
 
 def default_recipe(data: str | Path, *, has_weights: bool) -> Recipe:
     """The preset that suits: ``digits`` for the digits, ``finetune`` to start from weights, else ``scratch``."""
-    if str(data) in PRESETS:
+    if str(data) in images.BUILT_IN:
         return PRESETS[str(data)]
     return PRESETS["finetune" if has_weights else "scratch"]
 
@@ -97,7 +99,7 @@ def _network(
     elif weights is not None:
         raise ValueError("weights are for a network given by name; this one has its own")
     else:
-        network = model
+        network = deepcopy(model)
     if head_of(network).out_features != len(classes):
         if weights is not None or not isinstance(model, str):
             reporter.say(f"fresh classifier: {head_of(network).out_features} classes before, {len(classes)} here")
