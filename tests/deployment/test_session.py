@@ -14,7 +14,7 @@ from riffle.card import card_of
 from riffle.deployment.session import METADATA, Session
 from riffle.deployment.verify import TOLERANCE, VerificationError, verify
 from riffle.layers.pixel_input import PixelInput
-from riffle.verbs.evaluate import classifier
+from riffle.verbs.classify import classifier
 from riffle.verbs.export import export_run, ledger
 
 

@@ -24,7 +24,7 @@ def predict(source: str, picture: Path, /, *, top: int = 3) -> None:
     if source.endswith(".onnx"):
         classifier: PictureClassifier = Session(source)
     else:
-        from riffle.verbs.evaluate import classifier as opened
+        from riffle.verbs.classify import classifier as opened
 
         classifier = opened(source)
     if top < 1:

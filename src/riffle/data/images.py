@@ -7,14 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import datasets
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from riffle.hardware import cores
 from riffle.preprocessing import SUFFIXES, Picture, UnreadablePicture, open_picture
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 VALIDATION = ("val", "valid", "validation", "test")
 
@@ -23,7 +26,7 @@ VALIDATION = ("val", "valid", "validation", "test")
 class Pictures:
     """Pictures with labels: a table with the columns ``image`` (a path or encoded bytes, not decoded) and ``label``."""
 
-    table: datasets.Dataset
+    table: "Dataset"
 
     def __len__(self) -> int:
         return len(self.table)
@@ -165,6 +168,8 @@ def _listed(folder: Path, classes: list[str], ignored: Counter[str]) -> Pictures
 
 
 def _table(images: list[dict[str, str | bytes | None]], labels: list[int], classes: list[str]) -> Pictures:
+    import datasets  # seconds to import, so only where pictures are read
+
     features = datasets.Features(
         {"image": datasets.Image(decode=False), "label": datasets.ClassLabel(names=classes or ["none"])}
     )

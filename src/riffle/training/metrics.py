@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import confusion_matrix
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -48,7 +47,8 @@ class Scores:
     @cached_property
     def confusion(self) -> Labels:
         """Counts (true class, predicted class)."""
-        return np.asarray(confusion_matrix(self.labels, self.predicted, labels=range(len(self.classes))))
+        count = len(self.classes)
+        return np.bincount(self.labels * count + self.predicted, minlength=count * count).reshape(count, count)
 
     @property
     def per_class(self) -> list[float | None]:

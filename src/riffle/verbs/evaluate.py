@@ -1,4 +1,4 @@
-"""Judge and classify with a run, a saved network or an exported file."""
+"""Judge a run or an exported file on pictures."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from riffle import zoo
 from riffle.card import card_of
 from riffle.data import images
 from riffle.data.images import Pictures
-from riffle.deployment.network_session import NetworkSession
 from riffle.deployment.session import PictureClassifier, Session
 from riffle.training.evaluate import evaluate as evaluate_network
 from riffle.training.metrics import Scores
 from riffle.training.progress import Reporter
 from riffle.training.run import Run
+from riffle.verbs.classify import is_exported
 
 
 def evaluate(
@@ -30,7 +30,7 @@ def evaluate(
         ValueError: nothing to judge, nothing to judge it on, or classes that were not learned.
     """
     reporter = reporter or Reporter()
-    if _is_file(source):
+    if is_exported(source):
         session = Session(source)
         if data is None:
             raise ValueError("an exported file knows no pictures: give a folder with --data")
@@ -53,19 +53,6 @@ def evaluate(
     return scores, pictures
 
 
-def classifier(source: str | Path) -> PictureClassifier:
-    """What classifies pictures: a run's best network, a saved network, or an exported file.
-
-    Raises:
-        ValueError: there is none at ``source``.
-    """
-    if _is_file(source):
-        return Session(source)
-    if not Path(source).exists():
-        raise ValueError(f"there is nothing at {source}: give a run's folder or an exported file")
-    return NetworkSession(zoo.load(source))
-
-
 def scores_of(session: PictureClassifier, pictures: Pictures, reporter: Reporter) -> Scores:
     """Score a file as a network is scored."""
     rows = []
@@ -80,7 +67,3 @@ def _judged(data: str | Path, classes: tuple[str, ...]) -> tuple[Pictures, list[
     if str(data) in images.BUILT_IN:
         return images.read(data).validation, []
     return images.read_judged(data, classes)
-
-
-def _is_file(source: str | Path) -> bool:
-    return Path(source).suffix == ".onnx"

@@ -1,0 +1,25 @@
+"""Classify pictures with a run, a saved network or an exported file."""
+
+from pathlib import Path
+
+from riffle import zoo
+from riffle.deployment.network_session import NetworkSession
+from riffle.deployment.session import PictureClassifier, Session
+
+
+def classifier(source: str | Path) -> PictureClassifier:
+    """What classifies pictures: a run's best network, a saved network, or an exported file.
+
+    Raises:
+        ValueError: there is none at ``source``.
+    """
+    if is_exported(source):
+        return Session(source)
+    if not Path(source).exists():
+        raise ValueError(f"there is nothing at {source}: give a run's folder or an exported file")
+    return NetworkSession(zoo.load(source))
+
+
+def is_exported(source: str | Path) -> bool:
+    """Whether a path means an exported file, by its ending."""
+    return Path(source).suffix == ".onnx"
