@@ -35,5 +35,9 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
     (tmp_path / ".log.78.tmp").write_text("")
     (tmp_path / ".lock").write_text("")
     (tmp_path / "kept.tmp").write_text("")
+    (tmp_path / ".lost.79.old").mkdir()  # killed between the two renames
+    (tmp_path / ".lost.79.old" / "whole").write_text("")
     remove_drafts(tmp_path)
+    (tmp_path / "lost" / "whole").unlink()
+    (tmp_path / "lost").rmdir()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", "kept.tmp"]

@@ -28,7 +28,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Clear away what killed processes left half written; nobody else may be writing there."""
+    """Clear away what killed processes left half written; nobody else may be writing there.
+
+    A folder that was about to be replaced, and whose place is empty, is put back.
+    """
+    for old in folder.glob(".*.*.old"):
+        place = folder / old.name.removeprefix(".").rsplit(".", 2)[0]
+        if not place.exists():
+            old.rename(place)
     for leftover in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)

@@ -90,6 +90,21 @@ def fit_broken_off(monkeypatch, steps, pictures, out, recipe):
             fitted(pictures, out, recipe)
 
 
+def test_a_run_that_breaks_after_an_epochs_last_step_goes_on_with_judging(folder_of_digits, tmp_path, monkeypatch):
+    short = RECIPE.with_changes(epochs=2)
+    whole = fitted(folder_of_digits, tmp_path / "whole", short)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+
+    def broken(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "evaluate", broken)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(folder_of_digits, tmp_path / "broken", short)
+    assert_same(whole, fitted(folder_of_digits, tmp_path / "broken", short))
+
+
 def test_adamw_resumes_to_the_bit_too(folder_of_digits, tmp_path, monkeypatch):
     recipe = RECIPE.with_changes(optimizer="adamw", lr=0.003, epochs=2)
     whole = fitted(folder_of_digits, tmp_path / "whole", recipe)
@@ -133,6 +148,21 @@ def test_another_runs_folder_is_left_alone(finished_run, tmp_path):
     with pytest.raises(ValueError, match="exists and is not a run"):
         fitted(finished_run.setup.data, tmp_path, other)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_pictures_that_changed_are_not_called_held_out(folder_of_digits, tmp_path):
+    run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1))
+    next((folder_of_digits / "digit 0").iterdir()).unlink()
+    with pytest.raises(ValueError, match="have changed since"):
+        _ = Run.open(run.folder.path).validation
+
+
+def test_settings_may_change_until_something_is_saved(folder_of_digits, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="transfer is all"):
+        fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(transfer="nonsense"))
+    fit_broken_off(monkeypatch, 1, folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=9))
+    run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1))
+    assert run.recipe.epochs == Run.open(tmp_path / "run").recipe.epochs == 1
 
 
 def test_a_damaged_checkpoint_is_said_and_kept(folder_of_digits, tmp_path):

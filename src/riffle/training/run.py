@@ -93,14 +93,15 @@ class RunFolder:
         Raises:
             ValueError: the folder holds another run, or other files.
         """
-        if (self.path / RECIPE).exists():
+        if self.checkpoint.exists():  # without one there is nothing to lose, and the settings may still be changed
             stored = Setup.read(self.path)
             if differences := stored.differences(setup):
                 raise ValueError(f"{self.path} holds another run ({'; '.join(differences)}): choose another folder")
             return stored
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file: choose another folder")
-        if self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+        is_run = (self.path / RECIPE).exists()
+        if not is_run and self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
             raise ValueError(f"{self.path} exists and is not a run: choose another folder")
         write_text(self.path / RECIPE, tomli_w.dumps(setup.to_dict()))
         return setup
@@ -158,8 +159,16 @@ class Run:
 
     @cached_property
     def split(self) -> Split:
-        """The pictures, read anew from where they were; raises ``ValueError`` when they are gone."""
-        return read(self.setup.data, validation=self.recipe.validation, seed=self.recipe.seed)
+        """The pictures, read anew from where they were.
+
+        Raises:
+            ValueError: they are gone, or they have changed: then pictures that were learned from could count as held
+                out.
+        """
+        split = read(self.setup.data, validation=self.recipe.validation, seed=self.recipe.seed)
+        if split.fingerprint != self.setup.fingerprint:
+            raise ValueError(f"the pictures in {self.setup.data} have changed since {self.folder.path} was trained")
+        return split
 
     @property
     def validation(self) -> Pictures:

@@ -22,7 +22,7 @@ from riffle.training.loop import fit
 from riffle.training.progress import Reporter
 from riffle.training.recipe import PRESETS, Recipe
 from riffle.training.run import Run, RunFolder, Setup
-from riffle.training.transfer import head_of, replace_head
+from riffle.training.transfer import freeze, head_of, replace_head
 from riffle.weights import native
 
 MOST_NAMED = 20
@@ -73,6 +73,7 @@ def train(
         threads=compute_threads(),
     )
     folder = RunFolder(Path(out))
+    freeze(network, recipe.transfer)  # refuses what cannot be frozen before the folder is claimed
     setup = folder.begin(setup)
     with folder.locked():
         run = fit(network, split, setup, folder, reporter=reporter)
