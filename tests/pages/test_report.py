@@ -88,7 +88,7 @@ def facts_for(tmp_path: Path, classes: tuple[str, ...], *, wrong: int = 40, coun
         ),
         scores=Scores(shares.astype(np.float32), labels, classes),
         pictures=DIGITS.select(list(range(count))),
-        cost=Cost(params=1_234_567, macs=290_600_000, size=32, batch=2),
+        cost=Cost(params=1_234_567, macs=290_600_000, memory_access=18_400_000, size=32, batch=2),
         latency=Latency(median=2.5, lower=2.25, upper=3.125, rounds=30, threads=2),
         weights_bytes=5_000_000,
         train_counts=[1000 + label for label in range(len(classes))],
@@ -148,6 +148,7 @@ def test_headline_numbers(tmp_path: Path) -> None:
     assert "Top-5" in page.text
     assert "Parameters 1.23 M 1,234,567" in page.text
     assert "MACs 145 M for a picture of 32 × 32" in page.text, "the cost counts a batch of 2"
+    assert "Memory access 9.2 M elements read and written for it" in page.text
     assert "File size 5 MB" in page.text
     assert "Latency 2.50 ms median of 30 calls, 2 threads; quartiles 2.25–3.12" in page.text
 

@@ -139,6 +139,7 @@ def _tiles(facts: ReportFacts) -> list[_Tile]:
         _Tile("Loss", f"{scores.loss:.3f}", "nats", "held-out cross-entropy"),
         _Tile("Parameters", *_short(cost.params), f"{cost.params:,}"),
         _Tile("MACs", *_short(cost.macs // cost.batch), f"for a picture of {cost.size} × {cost.size}"),
+        _Tile("Memory access", *_short(cost.memory_access // cost.batch), "elements read and written for it"),
         _Tile("File size", *_short(facts.weights_bytes, "B"), f"{facts.weights_bytes:,} bytes of weights"),
         _Tile(
             "Latency",
