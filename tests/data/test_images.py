@@ -26,6 +26,16 @@ def test_a_split_is_stratified_reproducible_and_disjoint(folder_of_digits):
     assert one.fingerprint == same.fingerprint != other.fingerprint
 
 
+def test_a_fingerprint_is_of_the_pictures_not_of_the_way_to_them(folder_of_digits, tmp_path, monkeypatch):
+    absolute = read(folder_of_digits).fingerprint
+    monkeypatch.chdir(folder_of_digits.parent)
+    assert read(folder_of_digits.name).fingerprint == absolute
+    folder_of_digits.rename(tmp_path / "moved")
+    assert read(tmp_path / "moved").fingerprint == absolute
+    next((tmp_path / "moved" / "digit 2").iterdir()).rename(tmp_path / "moved" / "digit 2" / "other.png")
+    assert read(tmp_path / "moved").fingerprint != absolute
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "test"])
 def test_a_held_out_folder_is_used_as_it_is(tmp_path, name):
     write_digits(tmp_path / "train", classes=3, each=6)

@@ -1,6 +1,7 @@
 """Labelled pictures: from folders and built-in sets to tables of Hugging Face ``datasets``."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,11 +72,14 @@ class Split:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the pictures' names and labels: another one means other data."""
+        """A hash of the pictures' names, from their common folder on, and labels: another one means other data."""
         digest = hashlib.sha256("\0".join(self.train.classes).encode())
-        for part in (self.train, self.validation):
-            for image, label in zip(part.table["image"], part.labels, strict=True):
-                digest.update(f"\0{image['path']}\0{label}".encode())
+        parts = [[image["path"] for image in part.table["image"]] for part in (self.train, self.validation)]
+        root = len(os.path.commonpath([path for part in parts for path in part]))
+        for part, names in zip((self.train, self.validation), parts, strict=True):
+            for name, label in zip(names, part.labels, strict=True):
+                digest.update(f"\0{name[root:]}\0{label}".encode(errors="surrogateescape"))
+            digest.update(b"\0held out")
         return digest.hexdigest()[:16]
 
 
