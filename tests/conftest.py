@@ -63,3 +63,16 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory):
         ),
         reporter=Reporter(quiet=True),
     )
+
+
+@pytest.fixture(scope="session")
+def shipped(finished_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported file of the finished run."""
+    from riffle.deployment.verify import TOLERANCE
+    from riffle.verbs.export import export_run
+
+    path = tmp_path_factory.mktemp("shipped") / "digits.onnx"
+    agreement = export_run(finished_run.folder.path, path)
+    assert agreement.pictures == len(finished_run.validation) == 12
+    assert agreement.largest_difference <= TOLERANCE
+    return path

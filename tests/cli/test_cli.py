@@ -57,31 +57,24 @@ def test_the_public_names_are_all_there_and_import_no_torch():
         _ = riffle.nonsense
 
 
-def test_from_a_folder_to_a_file_and_back(folder_of_digits, tmp_path, capsys):
-    out = tmp_path / "run"
-    status, told, _ = said(capsys, "train", folder_of_digits, "--out", out, *FAST)
-    assert status == 0
-    assert "48 pictures to learn from, 12 held out, 3 classes" in told
-    assert "epoch 1/1" in told
-    assert f"riffle export {out}" in told
-    status, told, _ = said(capsys, "evaluate", out)
+def test_a_run_and_its_file_are_used_alike(finished_run, shipped, folder_of_digits, capsys):
+    run = finished_run.folder.path
+    status, told, _ = said(capsys, "evaluate", run)
     assert status == 0
     assert "on 12 pictures" in told
-    status, told, _ = said(capsys, "export", out, "--to", "onnx", "--out", tmp_path / "small.onnx")
-    assert status == 0
-    assert "same label on 12 pictures" in told
+    assert f"riffle export {run}" in told
     picture = next((folder_of_digits / "digit 0").iterdir())
     answers = []
-    for source in (out, tmp_path / "small.onnx"):
+    for source in (run, shipped):
         status, told, _ = said(capsys, "predict", source, picture, "--top", "1")
         assert status == 0
         answers.append(told.splitlines()[0])
     assert answers[0] == answers[1]
-    status, told, _ = said(capsys, "predict", tmp_path / "small.onnx", folder_of_digits)
+    status, told, _ = said(capsys, "predict", shipped, folder_of_digits)
     assert status == 0
     assert len(told.splitlines()) == 60
-    status, by_file, _ = said(capsys, "evaluate", tmp_path / "small.onnx", "--data", folder_of_digits)
-    status_too, by_network, _ = said(capsys, "evaluate", out, "--data", folder_of_digits)
+    status, by_file, _ = said(capsys, "evaluate", shipped, "--data", folder_of_digits)
+    status_too, by_network, _ = said(capsys, "evaluate", run, "--data", folder_of_digits)
     assert status == status_too == 0
     scores = [next(line for line in told.splitlines() if "top-1" in line) for told in (by_file, by_network)]
     assert scores[0].split("loss")[0] == scores[1].split("loss")[0]

@@ -14,7 +14,7 @@ def test_photographs_from_folder_to_verified_file(real_data, tmp_path):
     assert (len(split.train), len(split.validation)) == (800, 200)
     assert split.train.classes == ("cat", "dog")
     assert split.unreadable == []
-    network = randomize(riffle.create("shufflenet_v2_x0_5", num_classes=2)).train()
+    network = randomize(riffle.create("lenet", num_classes=2, size=96)).train()
     how = Preprocessing(size=96, resize=110)
     network.card = replace(card_of(network), preprocessing=how, classes=split.train.classes)
     pictures = split.validation.select(range(0, 200, 5))
