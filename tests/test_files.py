@@ -30,14 +30,14 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
 
 
 def test_what_a_killed_process_left_is_cleared(tmp_path):
-    (tmp_path / ".best.77.tmp").mkdir()
-    (tmp_path / ".best.77.tmp" / "half").write_text("")
-    (tmp_path / ".log.78.tmp").write_text("")
+    (tmp_path / ".best.77.riffle-draft").mkdir()
+    (tmp_path / ".best.77.riffle-draft" / "half").write_text("")
+    (tmp_path / ".log.78.riffle-draft").write_text("")
     (tmp_path / ".lock").write_text("")
-    (tmp_path / "kept.tmp").write_text("")
-    (tmp_path / ".lost.79.old").mkdir()  # killed between the two renames
-    (tmp_path / ".lost.79.old" / "whole").write_text("")
+    (tmp_path / ".kept.tmp").write_text("")
+    (tmp_path / ".lost.79.riffle-old").mkdir()  # killed between the two renames
+    (tmp_path / ".lost.79.riffle-old" / "whole").write_text("")
     remove_drafts(tmp_path)
     (tmp_path / "lost" / "whole").unlink()
     (tmp_path / "lost").rmdir()
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", "kept.tmp"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".kept.tmp", ".lock"]

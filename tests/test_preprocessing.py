@@ -20,10 +20,10 @@ def flat(mode: str, colour: object, size: tuple[int, int] = (40, 30)) -> Image.I
         (encoded(flat("RGBA", (9, 8, 7, 128)), "PNG"), (9, 8, 7)),
         (encoded(flat("CMYK", (0, 255, 255, 0)), "TIFF"), (255, 0, 0)),
         (encoded(flat("I;16", 128 * 257), "PNG"), (128, 128, 128)),
-        (encoded(flat("I;16", 200), "PNG"), (200, 200, 200)),
+        (encoded(flat("I;16", 257), "PNG"), (1, 1, 1)),
         (encoded(flat("F", 64.0), "TIFF"), (64, 64, 64)),
     ],
-    ids=["rgb", "grey", "bits", "palette", "alpha", "cmyk", "16 bits", "8 in 16 bits", "float"],
+    ids=["rgb", "grey", "bits", "palette", "alpha", "cmyk", "16 bits", "dark 16 bits", "float"],
 )
 def test_every_mode_becomes_the_rgb_it_means(content, colour):
     pixels = np.asarray(open_picture(content))

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+DRAFT, OLD = ".riffle-draft", ".riffle-old"
+"""Endings of what is half written or about to go; nobody else uses them, so they may be cleared away."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it takes the place of ``path``, on failure it vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
     try:
         yield draft
         with draft.open("rb+") as written:
@@ -32,11 +35,11 @@ def remove_drafts(folder: Path) -> None:
 
     A folder that was about to be replaced, and whose place is empty, is put back.
     """
-    for old in folder.glob(".*.*.old"):
-        place = folder / old.name.removeprefix(".").rsplit(".", 2)[0]
+    for old in folder.glob(f".*.*{OLD}"):
+        place = folder / old.name.removeprefix(".").removesuffix(OLD).rsplit(".", 1)[0]
         if not place.exists():
             old.rename(place)
-    for leftover in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+    for leftover in [*folder.glob(f".*{DRAFT}"), *folder.glob(f".*{OLD}")]:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
@@ -47,8 +50,8 @@ def remove_drafts(folder: Path) -> None:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """The same for a folder: the old one stays complete until the new one is."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}{DRAFT}")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}{OLD}")
     for leftover in (draft, old):
         shutil.rmtree(leftover, ignore_errors=True)
     draft.mkdir()

@@ -69,9 +69,10 @@ def open_picture(picture: Picture, *, at_least: int | None = None) -> Image.Imag
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
+    if image.mode.startswith("I"):  # 16 bits, or 32 that hold 8 or 16; Pillow's own conversion would clip at 255
         deep = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((deep // 257 if deep.max() > 255 else deep).clip(0, 255).astype(np.uint8))
+        is_deep = image.mode != "I" or deep.max() > 255
+        image = Image.fromarray((deep // 257 if is_deep else deep).clip(0, 255).astype(np.uint8))
     elif image.mode == "F":
         image = Image.fromarray(np.nan_to_num(np.asarray(image)).clip(0, 255).astype(np.uint8))
     return image.convert("RGB")

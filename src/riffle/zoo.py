@@ -56,8 +56,8 @@ def create(
         network = registry.build(name, **sized)
         adopt(network, state)
         network.card = replace(card_of(network), preprocessing=source.preprocessing)  # type: ignore[assignment]
-    elif (Path(weights) / native.CONFIG).is_file():
-        network = native.load_folder(Path(weights))
+    elif Path(weights).is_dir():
+        network = load(weights)
         if card_of(network).name != name:
             raise ValueError(f"{weights} holds the weights of {card_of(network).name}, not of {name}")
     else:
@@ -79,11 +79,16 @@ def load(folder: str | Path, *, network: nn.Module | None = None) -> nn.Module:
 
 def catalogue(pattern: str = "*", *, size: int | None = None) -> list[dict[str, Any]]:
     """Name, parameters, MACs (at ``size`` pixels, or the network's own input) and published weights of each network."""
+    if size is not None and size < 1:
+        raise ValueError(f"size is a number of pixels; got {size}")
     rows = []
     for name in registry.names(pattern):
         own = size or registry.default(name, "size") or 224
-        with torch.device("meta"):
-            network = create(name, size=own)
+        try:
+            with torch.device("meta"):
+                network = create(name, size=own)
+        except ValueError:  # this one takes no pictures so small
+            continue
         cost = profile(network, size=own)
         weights = ["torchvision"] if name in sources.TORCHVISION else []
         rows.append({"name": name, "params": cost.params, "macs": cost.macs, "size": own, "weights": weights})

@@ -126,6 +126,7 @@ def test_bad_input_is_one_or_two_clear_lines(folder_of_digits, finished_run, tmp
     text = tmp_path / "text.jpg"
     text.write_text("words")
     refused(capsys, "text.jpg: not a picture", "predict", finished_run.folder.path, text)
+    refused(capsys, "ends in .onnx", "export", finished_run.folder.path, "--out", tmp_path / "report.html")
     (tmp_path / "foreign.onnx").write_bytes(b"foreign")
     refused(capsys, "is not an ONNX file", "predict", tmp_path / "foreign.onnx", picture)
     assert not out.exists() or not any(entry.name != ".lock" for entry in out.iterdir())
@@ -152,7 +153,7 @@ def test_a_full_disk_loses_nothing(folder_of_digits, tmp_path, capsys, monkeypat
         refused(capsys, "the disk is full", "train", folder_of_digits, "--out", out, *two)
     left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert {"last/checkpoint.safetensors", "best/model.safetensors", "recipe.toml"} <= left
-    assert not [name for name in left if ".tmp" in name or ".old" in name]
+    assert not [name for name in left if ".riffle-" in name]
     status, told, _ = said(capsys, "train", folder_of_digits, "--out", out, *two)
     assert status == 0
     assert "epoch 2/2" in told

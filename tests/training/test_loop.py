@@ -193,6 +193,12 @@ def test_two_processes_do_not_share_a_folder(finished_run):
         fitted(finished_run.setup.data, finished_run.folder.path, finished_run.recipe)
 
 
+def test_a_model_trained_in_mixed_precision_is_a_plain_one(folder_of_digits, tmp_path):
+    run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1, precision="bf16"))
+    assert run.model(torch.rand(2, 3, 32, 32)).dtype == torch.float32
+    assert "forward" not in vars(run.model)
+
+
 def test_patience_stops_early(folder_of_digits, tmp_path):
     still = RECIPE.with_changes(lr=0.0, epochs=10, patience=2, weight_decay=0.0)
     run = fitted(folder_of_digits, tmp_path / "run", still)
@@ -203,7 +209,7 @@ def test_patience_stops_early(folder_of_digits, tmp_path):
 def test_a_head_alone_learns_and_the_rest_stays(finished_run, tmp_path):
     start = finished_run.folder.best
     recipe = RECIPE.with_changes(epochs=1, transfer="head")
-    run = fitted(finished_run.setup.data, tmp_path / "run", recipe, weights=start)
+    run = fitted(finished_run.setup.data, tmp_path / "run", recipe, weights=finished_run.folder.path)
     before, after = load_file(start / "model.safetensors"), run.model.state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"classifier"}

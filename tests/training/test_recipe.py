@@ -32,6 +32,11 @@ def test_presets_survive_toml(tmp_path, name):
         ({"lr": -1.0}, "lr must be between 0"),
         ({"lr": math.nan}, "lr must be between 0"),
         ({"optimizer": "adam"}, "optimizer is one of sgd, adamw; got 'adam'"),
+        ({"lr": "fast"}, "lr is a number; got 'fast'"),
+        ({"transfer": 3}, "transfer is a word; got 3"),
+        ({"flip": "no"}, "flip is true or false; got 'no'"),
+        ({"batch_size": 7.5}, "batch_size is a whole number"),
+        ({"epochs": True}, "epochs is a whole number"),
         ({"batch_size": 1}, "batch_size must be between 2"),
     ],
 )
@@ -66,4 +71,5 @@ def test_each_step_has_its_own_random_numbers():
         return torch.rand(()).item()
 
     assert drawn(0, 1, 2) == drawn(0, 1, 2)
+    assert drawn(20_261_122, 1, 2) != drawn(20_261_123, 1, 2)
     assert len({drawn(seed, epoch, step) for seed in range(3) for epoch in range(3) for step in range(3)}) == 27

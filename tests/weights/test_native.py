@@ -207,7 +207,7 @@ def test_a_save_interrupted_at_its_last_step_leaves_a_network(tmp_path, saved, m
     rename = Path.rename
 
     def fail(path, target):
-        if Path(target) == saved and path.name.endswith(".tmp"):
+        if Path(target) == saved and path.name.endswith(".riffle-draft"):
             raise OSError("disk full")
         return rename(path, target)
 

@@ -30,7 +30,8 @@ def run(arguments: list[str]) -> int:
     try:
         application()(arguments, exit_on_error=False, print_error=False)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command goes on from the last checkpoint\n")
+        goes_on = "; the same command goes on from the last checkpoint" if arguments[0] in ("train", "demo") else ""
+        sys.stderr.write(f"interrupted{goes_on}\n")
         return 130
     except BrokenPipeError:
         sys.stderr.close()
@@ -38,7 +39,7 @@ def run(arguments: list[str]) -> int:
     except CycloptsError as error:
         sys.stderr.write(f"error: {_told(error)}\n`riffle {' '.join(arguments[:1])} --help` tells what it takes\n")
         return 1
-    except (ValueError, ArithmeticError, OSError) as error:
+    except (ValueError, ArithmeticError, OSError, RuntimeError) as error:
         if debug:
             raise
         sys.stderr.write(f"error: {_told(error)}\n")
@@ -52,4 +53,9 @@ def _told(error: Exception) -> str:
         return "the disk is full; what was saved before is intact, and the same command goes on from there"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return " ".join(str(error).split("\n"))
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return (
+        lines[-1]
+        if any(line.startswith("Traceback") or "Original Traceback" in line for line in lines)
+        else " ".join(lines)
+    )

@@ -8,7 +8,7 @@ from riffle.training.progress import Reporter
 
 def reporter() -> Reporter:
     """Progress on standard output."""
-    return Reporter(Console(highlight=False, soft_wrap=True))
+    return Reporter(Console(highlight=False, markup=False, emoji=False, soft_wrap=True))
 
 
 def next_steps(show: Reporter, *steps: tuple[str, str]) -> None:

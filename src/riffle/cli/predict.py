@@ -20,7 +20,7 @@ def predict(source: str, picture: Path, /, *, top: int = 3) -> None:
     from riffle.deployment.session import PictureClassifier, Session
     from riffle.preprocessing import UnreadablePicture
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if source.endswith(".onnx"):
         classifier: PictureClassifier = Session(source)
     else:

@@ -100,6 +100,8 @@ def read(data: str | Path, *, validation: float = 0.2, seed: int = 0) -> Split:
     held_out = _held_out(folder)
     ignored: Counter[str] = Counter()
     root = folder / "train" if (folder / "train").is_dir() else folder
+    if root == folder and (parts := [n for n in _class_names(folder) if n in VALIDATION or n.startswith("train")]):
+        raise ValueError(f"{folder} has {', '.join(parts)} where classes are expected: call the parts train and val")
     everything, unreadable = _readable(_listed(root, _class_names(root), ignored))
     _check(everything, root)
     if root == folder or held_out is None:
@@ -163,12 +165,22 @@ def _listed(folder: Path, classes: list[str], ignored: Counter[str]) -> Pictures
         for path in sorted((folder / name).rglob("*")):
             if path.name.startswith(".") or not path.is_file():
                 continue
-            if path.suffix.lower() in SUFFIXES:
+            if not str(path).isprintable() and not _is_utf8(path):
+                ignored["with a name that is not UTF-8"] += 1
+            elif path.suffix.lower() in SUFFIXES:
                 paths.append(str(path))
                 labels.append(label)
             else:
                 ignored[path.suffix.lower() or path.name] += 1
     return _table([{"path": path, "bytes": None} for path in paths], labels, classes)
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _table(images: list[dict[str, str | bytes | None]], labels: list[int], classes: list[str]) -> Pictures:

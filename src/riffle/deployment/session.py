@@ -110,7 +110,11 @@ def pictures_below(folder: Path) -> Sequence[Path]:
     """Paths of the pictures in a folder and the folders in it, sorted; raises ``ValueError`` where there are none."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
     if not paths:
         raise ValueError(f"{folder} holds no pictures")
     return paths

@@ -57,7 +57,9 @@ def verify(
         with torch.inference_mode():
             expected = network(to_input(by_network)).softmax(1).numpy()
         if seen == 0:
-            shares[:4] = np.concatenate([session.probabilities(pixels[None]) for pixels in by_file[:4]])
+            singly = np.concatenate([session.probabilities(pixels[None]) for pixels in by_file[:4]])
+            worse = np.abs(singly - expected[:4]) > np.abs(shares[:4] - expected[:4])
+            shares[:4] = np.where(worse, singly, shares[:4])
         difference = float(np.abs(shares - expected).max())
         differs = np.flatnonzero(shares.argmax(1) != expected.argmax(1))
         if differs.size or not difference <= TOLERANCE:

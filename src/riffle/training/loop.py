@@ -48,6 +48,7 @@ def fit(network: nn.Module, split: Split, setup: Setup, folder: RunFolder, *, re
     training = _Training(network, split, setup, folder, reporter)
     while not training.state.finished:
         training.epoch()
+    folder.log(training.state)  # also where a run was killed between its last checkpoint and its log
     return Run(folder, setup, training.state)
 
 

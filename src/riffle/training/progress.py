@@ -40,7 +40,7 @@ class Reporter:
     """Tells a person how a training goes; ``quiet`` says nothing."""
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.quiet = quiet
 
     def say(self, text: str) -> None:

@@ -15,6 +15,9 @@ def _setting(default: Any, about: str) -> Any:
     return field(default=default, metadata={"help": about})
 
 
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Settings of a training. The same recipe, data and seed give the same weights on the same kind of machine."""
@@ -46,6 +49,11 @@ class Recipe:
     seed: int = _setting(0, "start of all random numbers")
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            value, kind = getattr(self, one.name), type(one.default)
+            fits = isinstance(value, int | float if kind is float else kind)
+            if not fits or (isinstance(value, bool) and kind is not bool):
+                raise ValueError(f"{one.name} is {_KINDS[kind]}; got {value!r}")
         for name, least, most in (
             ("epochs", 1, 1_000_000),
             ("batch_size", 2, 1_000_000),
@@ -124,4 +132,7 @@ def recipe_named(name: str | Path) -> Recipe:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
-    return Recipe().with_changes(**table.get("recipe", table))
+    settings = table.get("recipe", table)
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} has no table of settings")
+    return Recipe().with_changes(**settings)

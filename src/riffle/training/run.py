@@ -51,7 +51,7 @@ class Setup:
             return cls(weights=table["run"].pop("weights", None), recipe=Recipe(**table["recipe"]), **table["run"])
         except FileNotFoundError:
             raise ValueError(f"{folder} is not a run: it has no {RECIPE}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is damaged or not of this version: {error}") from error
 
     def differences(self, other: "Setup") -> list[str]:

@@ -26,4 +26,4 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 def seed_step(seed: int, epoch: int, step: int) -> None:
     """Give dropout and augmentation of one step their own random numbers, whatever happened before."""
-    torch.manual_seed((seed * 1_000_003 + epoch) * 1_000_003 + step)
+    torch.manual_seed(((seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**63)

@@ -51,7 +51,7 @@ def export(
     preprocessing = preprocessing or card_of(network).preprocessing
     if preprocessing is None:
         raise ValueError("this network's card tells no preprocessing: give one, riffle.Preprocessing(size=…)")
-    _refuse_folder(path)
+    _check_target(path)
     with replacing(Path(path)) as draft:
         onnx.export(network, preprocessing, draft)
         verify(draft, network, preprocessing, _pictures(data))
@@ -78,7 +78,7 @@ def export_run(
     if preprocessing is None:
         raise ValueError(f"{source} tells no preprocessing")
     pictures = Run.open(source).validation if data is None else _pictures(data)
-    _refuse_folder(path)
+    _check_target(path)
     with replacing(Path(path)) as draft, reporter.bar("verifying", len(pictures)) as bar:
         onnx.export(fuse(network), preprocessing, draft)
         return verify(draft, network, preprocessing, bar.over(pictures))
@@ -129,6 +129,8 @@ def _pictures(data: Pictures | str | Path | Iterable[Picture] | None) -> Picture
     return data if isinstance(data, Pictures) else list(data)
 
 
-def _refuse_folder(path: str | Path) -> None:
+def _check_target(path: str | Path) -> None:
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder: give the name of the file to write")
+    if Path(path).suffix != ".onnx":
+        raise ValueError(f"an ONNX file's name ends in .onnx; got {path}")

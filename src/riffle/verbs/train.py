@@ -76,9 +76,10 @@ def train(
     freeze(network, recipe.transfer)  # refuses what cannot be frozen before the folder is claimed
     setup = folder.begin(setup)
     with folder.locked():
+        untouched = deepcopy(network)  # accelerate puts its own forward into what it trains
         run = fit(network, split, setup, folder, reporter=reporter)
         run.split = split
-        run.model = native.load_folder(folder.best, network=network)
+        run.model = native.load_folder(folder.best, network=untouched)
         if not folder.report.exists():
             _report(run, reporter)
     return run

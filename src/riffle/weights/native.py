@@ -74,7 +74,10 @@ def load_folder(folder: Path, *, network: nn.Module | None = None) -> nn.Module:
     if network is None:
         if config["name"] is None:
             raise ValueError(f"{folder} holds a network that Riffle has no name for: build it and pass it as network=…")
-        network = registry.build(config["name"], **config["arguments"])
+        try:
+            network = registry.build(config["name"], **config["arguments"])
+        except (TypeError, RuntimeError) as error:
+            raise ValueError(f"{folder / CONFIG} describes no network that can be built: {error}") from error
         for rewrite in config["rewrites"]:
             network = registry.rewrite_named(rewrite)(network)
     fill(network, state, source=str(folder))
