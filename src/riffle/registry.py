@@ -45,6 +45,11 @@ def takes(name: str, argument: str) -> bool:
     return argument in inspect.signature(_lookup(name)[0]).parameters
 
 
+def constructor_of(name: str) -> Callable[..., "nn.Module"]:
+    """What makes a variant; raises ``ValueError`` for a name that is not registered."""
+    return _lookup(name)[0]
+
+
 def default(name: str, argument: str) -> Any:
     """What a variant's argument is when it is not given; None where it takes none of that name."""
     constructor, variant = _lookup(name)

@@ -62,7 +62,7 @@ def create(
             raise ValueError(f"{weights} holds the weights of {card_of(network).name}, not of {name}")
     else:
         network = _from_file(name, Path(weights), sized)
-    if num_classes is not None and head_of(network).out_features != num_classes:
+    if num_classes is not None and len(head_of(network).weight) != num_classes:
         network = replace_head(network, num_classes)
     return network
 
@@ -83,13 +83,14 @@ def catalogue(pattern: str = "*", *, size: int | None = None) -> list[dict[str, 
         raise ValueError(f"size is a number of pixels; got {size}")
     rows = []
     for name in registry.names(pattern):
-        own = size or registry.default(name, "size") or 224
         try:
             with torch.device("meta"):
-                network = create(name, size=own)
+                network: Any = create(name, size=size)
+                inputs = network.example_inputs(size)
         except ValueError:  # this one takes no pictures so small
             continue
-        cost = profile(network, size=own)
+        cost = profile(network, inputs=inputs)
+        own = inputs[0].shape[-1]
         weights = ["torchvision"] if name in sources.TORCHVISION else []
         rows.append({"name": name, "params": cost.params, "macs": cost.macs, "size": own, "weights": weights})
     return rows

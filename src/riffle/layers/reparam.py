@@ -1,5 +1,7 @@
 """The algebra of convolution and batch normalization, in one place."""
 
+from copy import deepcopy
+
 import torch
 from torch import nn
 
@@ -15,20 +17,9 @@ def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("a batch norm without running statistics cannot be folded: its output depends on the batch")
-    folded = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        conv.dilation,  # type: ignore[arg-type]
-        conv.groups,
-        bias=True,
-        padding_mode=conv.padding_mode,
-        device=conv.weight.device,
-        dtype=conv.weight.dtype,
-    )
-    assert folded.bias is not None
+    folded = deepcopy(conv)  # of the same class: a convolution may pad in its own way
+    if folded.bias is None:
+        folded.bias = nn.Parameter(conv.weight.new_zeros(conv.out_channels))
     with torch.no_grad():
         inverse = (norm.running_var.double() + norm.eps).rsqrt()
         scale = inverse if norm.weight is None else norm.weight.double() * inverse
@@ -36,4 +27,4 @@ def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         shift = scale * before
         folded.weight.copy_(conv.weight.double() * scale.view(-1, 1, 1, 1))
         folded.bias.copy_(shift if norm.bias is None else shift + norm.bias.double())
-    return folded.train(conv.training)
+    return folded

@@ -33,6 +33,7 @@ class LeNet(ImageClassifier):
         size: int = 128,
     ) -> None:
         super().__init__()
+        self.size = size
         last = size
         for kernel in kernels:
             last = (last - kernel + 1) // 2

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, cat, nn
 
 from riffle.layers.conv import ConvNormAct, depthwise
-from riffle.layers.image_classifier import ImageClassifier, global_pool
+from riffle.layers.image_classifier import ImageClassifier, global_pool, head
 from riffle.layers.shuffle import channel_shuffle, split_even_odd, split_halves
 from riffle.registry import register
 
@@ -88,8 +88,7 @@ class ShuffleNetV2(ImageClassifier):
             c_in = c_out
         self.neck = ConvNormAct(c_in, c_neck)
         self.pool = global_pool()
-        linear = nn.Linear(c_neck, num_classes)
-        self.classifier = nn.Sequential(nn.Dropout(dropout), linear) if dropout else linear
+        self.classifier = head(c_neck, num_classes, dropout=dropout)
 
 
 class AuthorsShuffleUnit(nn.Module):
@@ -116,7 +115,8 @@ class AuthorsShuffleDownUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, c_in, height, width) to (batch, c_out, half the height, half the width)."""
-        return cat((self.projection(x), self.branch(x)), dim=1)
+        y = self.branch(x)
+        return cat((self.projection(x), y), dim=1)
 
 
 class AuthorsShuffleNetV2(ShuffleNetV2):

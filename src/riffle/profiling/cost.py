@@ -26,8 +26,15 @@ class Cost:
     batch: int
 
 
-def profile(model: nn.Module, *, size: int = 224, batch: int = 1, in_channels: int = 3) -> Cost:
-    """Count what a network costs for square pictures of ``size`` pixels.
+def profile(
+    model: nn.Module,
+    *,
+    size: int = 224,
+    batch: int = 1,
+    in_channels: int = 3,
+    inputs: tuple[Tensor, ...] | None = None,
+) -> Cost:
+    """Count what a network costs for square pictures of ``size`` pixels, or for the ``inputs`` of its ``forward``.
 
     Runs a copy on the ``meta`` device: shapes flow, nothing is computed and no memory is taken. One MAC is one
     multiplication with its addition; biases, norms, activations and pooling count as none, as in the papers' tables.
@@ -36,9 +43,11 @@ def profile(model: nn.Module, *, size: int = 224, batch: int = 1, in_channels: i
     """
     shapes = deepcopy(model).to("meta").eval()
     counter = _Counter()
-    x = torch.empty(batch, in_channels, size, size, device="meta")
+    if inputs is None:
+        inputs = (torch.empty(batch, in_channels, size, size),)
+    inputs = tuple(x.to("meta") for x in inputs)
     with torch.no_grad(), counter:
-        shapes(x)
+        shapes(*inputs)
     params = sum(parameter.numel() for parameter in model.parameters())
     return Cost(params, counter.flops // 2, counter.memory_access, size, batch)
 

@@ -5,7 +5,7 @@ The three ways of the literature: train everything, train the last stages, train
 
 from copy import deepcopy
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from torch import nn
 
@@ -14,22 +14,34 @@ from riffle.card import card_of
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def head_of(network: nn.Module) -> nn.Linear:
-    """The last linear layer: the one whose outputs are the classes."""
-    linears = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    if not linears:
+def head_of(network: nn.Module) -> nn.Linear | nn.Conv2d:
+    """The layer whose outputs are the classes: the last linear one, or the last 1x1 convolution of the classifier."""
+    classifier = getattr(network, "classifier", network)
+    heads = [module for module in classifier.modules() if isinstance(module, nn.Linear) or _is_pointwise(module)]
+    if not heads:
         raise ValueError("this network has no linear layer that could be its head")
-    return linears[-1]
+    linears = [module for module in heads if isinstance(module, nn.Linear)]
+    return (linears or heads)[-1]
+
+
+def _is_pointwise(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    return isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
 
 
 def replace_head(network: Network, num_classes: int) -> Network:
-    """A copy with a fresh last linear layer for ``num_classes`` classes; every other weight is kept.
+    """A copy with a fresh last layer for ``num_classes`` classes; every other weight is kept.
 
     The card forgets the names of the old classes.
     """
     copy = deepcopy(network)
     old = head_of(copy)
-    new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+    new: nn.Linear | nn.Conv2d
+    with old.weight.device:
+        if isinstance(old, nn.Linear):
+            new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+        else:
+            new = nn.Conv2d(old.in_channels, num_classes, 1, bias=old.bias is not None)
+    new.to(old.weight.dtype)
     nn.init.normal_(new.weight, std=0.01)
     if new.bias is not None:
         nn.init.zeros_(new.bias)

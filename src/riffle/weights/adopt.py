@@ -4,15 +4,17 @@ Two implementations of one network name their layers differently but list them i
 in order, and each pair must have the same role (a weight, a bias, a running mean) and the same shape.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-Norm = nn.modules.batchnorm._NormBase
+Norm = nn.modules.batchnorm._NormBase | nn.LayerNorm
 
 
-def adopt(network: nn.Module, reference: nn.Module | Mapping[str, Tensor]) -> None:
+def adopt(
+    network: nn.Module, reference: nn.Module | Mapping[str, Tensor], *, inputs: tuple[Tensor, ...] | None = None
+) -> None:
     """Fill a network with the weights of another implementation of it.
 
     From a module the norms' ``eps`` comes over as well, which no state dict tells. A classifier bias that the reference
@@ -21,31 +23,70 @@ def adopt(network: nn.Module, reference: nn.Module | Mapping[str, Tensor]) -> No
     Args:
         network: takes the weights, in place.
         reference: the other implementation, or its state dict in the order in which it was defined.
+        inputs: what the reference's ``forward`` takes, for a module whose layers are not defined in the order in which
+            they run: it is run once, and its tensors are taken in that order.
 
     Raises:
         ValueError: the number of tensors, the role or the shape of a pair differs.
     """
-    theirs = _tensors(reference.state_dict() if isinstance(reference, nn.Module) else reference)
+    if isinstance(reference, nn.Module):
+        order = list(reference.modules()) if inputs is None else modules_as_run(reference, inputs)
+        theirs = [tensor for module in order for tensor in _own_tensors(module)]
+    else:
+        order = []
+        theirs = _tensors(reference)
     own = _tensors(network.state_dict())
     if len(own) == len(theirs) + 1 and own[-1][0].endswith("bias"):
         theirs.append(("bias", torch.zeros_like(own[-1][1])))
     if len(own) != len(theirs):
         raise ValueError(f"this network has {len(own)} tensors and the other {len(theirs)}: not the same layout")
     for (name, mine), (other, value) in zip(own, theirs, strict=True):
-        if name.rsplit(".", 1)[-1] != other.rsplit(".", 1)[-1] or mine.shape != value.shape:
+        if _role(name) != _role(other) or _shape(mine) != _shape(value):
             raise ValueError(f"{name} {tuple(mine.shape)} meets {other} {tuple(value.shape)}: not the same layout")
     with torch.no_grad():
         for (_, mine), (_, value) in zip(own, theirs, strict=True):
-            mine.copy_(value)
-    if isinstance(reference, nn.Module):
-        pairs = zip(_norms(network), _norms(reference), strict=True)
-        for norm, other_norm in pairs:
+            mine.copy_(value.reshape(mine.shape))
+    if order:
+        for norm, other_norm in zip(_norms(network.modules()), _norms(order), strict=True):
             norm.eps = other_norm.eps
+
+
+def modules_as_run(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[nn.Module]:
+    """The modules in the order in which they are first called; those that no call reaches are left out."""
+    order: dict[nn.Module, None] = {}
+    hooks = [
+        module.register_forward_pre_hook(lambda module, _: order.setdefault(module)) for module in network.modules()
+    ]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        network.train(was_training)
+    return list(order)
 
 
 def _tensors(state: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
     return [(name, tensor) for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
 
 
-def _norms(network: nn.Module) -> list[Norm]:
-    return [module for module in network.modules() if isinstance(module, Norm)]
+def _own_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """The tensors of a module itself, not of its children, as its state dict has them."""
+    children = {name for name, _ in module.named_children()}
+    return _tensors({k: v for k, v in module.state_dict().items() if k.partition(".")[0] not in children})
+
+
+def _role(name: str) -> str:
+    """What a tensor is to its layer: the last word of its name, as in ``running_mean`` and ``in_proj_weight``."""
+    return name.rsplit(".", 1)[-1].rsplit("_", 1)[-1]
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """The shape, without the kernel of a 1x1 convolution: to a vector it is a linear layer."""
+    return tuple(tensor.shape[:2]) if tensor.shape[2:] == (1, 1) else tuple(tensor.shape)
+
+
+def _norms(modules: Iterable[nn.Module]) -> list[Norm]:
+    return [module for module in modules if isinstance(module, Norm)]

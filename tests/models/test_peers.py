@@ -1,0 +1,36 @@
+"""Every network equals its peers in torchvision, timm and pytorchcv, with weights adopted from them, in float64."""
+
+import pytest
+import torch
+from peers import PEERS, build
+from test_published_numbers import PUBLISHED
+
+from random_networks import randomize, relative_difference
+from riffle import zoo
+from riffle.weights.adopt import adopt
+
+TOLERANCE = 1e-9
+QUICK = 8_000_000  # parameters; larger networks take seconds each
+
+
+def is_slow(row: dict[str, str]) -> bool:
+    return int(PUBLISHED[row["network"].removesuffix("_tf")]["params"] or 0) > QUICK
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(
+            row,
+            id=f"{row['network']}={row['library']}:{row['peer']}",
+            marks=pytest.mark.slow if is_slow(row) else (),
+        )
+        for row in PEERS
+    ],
+)
+def test_equals_its_peer(row):
+    theirs = randomize(build(row["library"], row["peer"]))
+    ours = zoo.create(row["network"]).double().eval()
+    size = int(row["size"])
+    adopt(ours, theirs, inputs=(torch.zeros(1, 3, size, size, dtype=torch.float64),))
+    assert relative_difference(theirs, ours, (3, size, size)) < TOLERANCE
