@@ -1,12 +1,11 @@
 """Networks by name: make one, load one, list them all."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import riffle.compression  # registers the rewrites that saved networks name
@@ -17,6 +16,7 @@ from riffle.profiling.cost import profile
 from riffle.training.transfer import head_of, replace_head
 from riffle.weights import native, sources
 from riffle.weights.adopt import adopt
+from riffle.weights.files import read_state
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -29,39 +29,45 @@ def create(
     *,
     weights: str | Path | None = None,
     num_classes: int | None = None,
-    in_channels: int = 3,
+    in_channels: int | None = None,
     size: int | None = None,
 ) -> nn.Module:
     """A network by its registered name.
 
     Args:
         name: variant, as ``riffle models`` lists them.
-        weights: None for fresh ones; ``"torchvision"`` downloads the published ones (kept in torch's cache); a folder
-            that Riffle saved, or a file of weights (``.safetensors``, ``.pth``) with this network's tensor names.
-        num_classes: size of the output; None for that of the weights, or 1000. Another number than that of the
-            weights gets a fresh classifier.
-        in_channels: channels of the input; 3 where weights are given.
-        size: the pictures' side in pixels, for the networks whose layers depend on it (``lenet``).
+        weights: None for fresh ones; who publishes them, as in ``"torchvision"``, ``"timm"`` or ``"package"``, with a
+            tag where there are several, as in ``"timm:resnet50.a1_in1k"`` (downloads are kept in torch's cache, and
+            ``"package"`` needs no network); a folder that Riffle saved; or a file of weights, Riffle's own or another
+            implementation's with its layers in the order in which they run.
+        num_classes: size of the output; None for that of the weights, or the variant's own (1000 for pictures).
+            Another number than that of the weights gets a fresh last layer.
+        in_channels: channels of the input; 3 when left out and wherever weights are given.
+        size: the pictures' side in pixels, for the networks whose layers depend on it (``lenet``); others only note it.
 
     Raises:
         ValueError: no such network or weights, or they do not fit.
     """
     sized = {"size": size} if size is not None and registry.takes(name, "size") else {}
     if weights is None:
-        return registry.build(name, num_classes=num_classes or 1000, in_channels=in_channels, **sized)
-    if in_channels != 3:
+        asked = {"num_classes": num_classes, "in_channels": in_channels}
+        return registry.build(name, **{k: v for k, v in asked.items() if v is not None}, **sized)
+    if in_channels not in (None, 3):
         raise ValueError("published weights expect 3 input channels; leave weights out for another number")
-    if weights == "torchvision":
-        state, source = sources.torchvision(name)
-        network = registry.build(name, **sized)
-        adopt(network, state)
-        network.card = replace(card_of(network), preprocessing=source.preprocessing)  # type: ignore[assignment]
+    source = sources.find(name, str(weights))
+    if source is not None:
+        network = _published(name, source)
     elif Path(weights).is_dir():
         network = load(weights)
         if card_of(network).name != name:
             raise ValueError(f"{weights} holds the weights of {card_of(network).name}, not of {name}")
-    else:
+    elif Path(weights).exists():
         network = _from_file(name, Path(weights), sized)
+    else:
+        origins = ", ".join(source.name for source in sources.available(name))
+        raise ValueError(
+            f"no weights {weights} for {name}: give a folder, a file" + (f", or {origins}" * bool(origins))
+        )
     if num_classes is not None and len(head_of(network).weight) != num_classes:
         network = replace_head(network, num_classes)
     return network
@@ -91,31 +97,44 @@ def catalogue(pattern: str = "*", *, size: int | None = None) -> list[dict[str, 
             continue
         cost = profile(network, inputs=inputs)
         own = inputs[0].shape[-1]
-        weights = ["torchvision"] if name in sources.TORCHVISION else []
+        weights = list(dict.fromkeys(source.origin for source in sources.available(name)))
         rows.append({"name": name, "params": cost.params, "macs": cost.macs, "size": own, "weights": weights})
     return rows
 
 
-def _from_file(name: str, path: Path, sized: dict[str, int]) -> nn.Module:
-    state = _read_state(path)
-    heads = [tensor for key, tensor in state.items() if key.startswith("classifier.") and tensor.ndim == 2]
-    network = registry.build(name, num_classes=len(heads[-1]) if heads else 1000, **sized)
-    native.fill(network, state, source=str(path))
+def _published(name: str, source: sources.Source) -> nn.Module:
+    state = sources.state_of(source)
+    sized = {"size": source.preprocessing.size} if registry.takes(name, "size") else {}
+    network = registry.build(name, num_classes=_classes_in(state, name, sized), **sized)
+    try:
+        adopt(network, state)
+    except ValueError as error:
+        raise ValueError(f"the weights {source.name} are not those of {name}: {error}") from error
+    network.card = replace(card_of(network), preprocessing=source.preprocessing)  # type: ignore[assignment]
     return network
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.exists():
-        raise ValueError(f"no weights at {path}: give a folder that Riffle saved, a file, or torchvision")
+def _from_file(name: str, path: Path, sized: dict[str, int]) -> nn.Module:
+    """Weights under Riffle's names, or those of another implementation in the order of their definition."""
+    state = read_state(path)
+    network = registry.build(name, num_classes=_classes_in(state, name, sized), **sized)
+    if state.keys() & network.state_dict().keys() or path.suffix == ".safetensors":
+        native.fill(network, state, source=str(path))
+        return network
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError) as error:
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} holds no weights that can be read: {why}") from error
-    except Exception as error:  # what torch's restricted unpickler refuses
-        raise ValueError(f"{path} is no file of weights, or holds more than weights: it is not loaded") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} is not a table of tensors")
-    return state
+        adopt(network, state)
+    except ValueError as error:
+        raise ValueError(f"the weights in {path} do not fit {name}: {error}") from error
+    return network
+
+
+def _classes_in(state: Mapping[str, Tensor], name: str, sized: dict[str, int]) -> int:
+    """The size of the output that weights were made for: the rows of their last layer."""
+    with torch.device("meta"):
+        network = registry.build(name, **sized)
+    head = head_of(network).weight
+    own = next(key for key, tensor in network.named_parameters() if tensor is head)
+    rows = [len(tensor) for tensor in state.values() if tensor.ndim >= 2]
+    if own not in state and not rows:
+        raise ValueError(f"these are no weights of {name}: there is no layer among them")
+    return len(state[own]) if own in state else rows[-1]

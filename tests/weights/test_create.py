@@ -1,13 +1,11 @@
 """``create(..., weights=...)``: folders, files and published weights."""
 
 import pickle
-import sys
-import types
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
 import torch
+from peers import build
 from safetensors.torch import save_file
 
 from random_networks import randomize, relative_difference
@@ -140,7 +138,7 @@ def test_a_truncated_file(tmp_path, network):
 
 
 @pytest.mark.parametrize(
-    "content", [[torch.zeros(1)], {"state_dict": {}}, torch.zeros(3)], ids=["list", "nested", "one"]
+    "content", [[torch.zeros(1)], {"state_dict": {"a": 1}}, torch.zeros(3)], ids=["list", "nested", "one"]
 )
 def test_a_file_of_something_else(tmp_path, content):
     torch.save(content, tmp_path / "weights.pth")
@@ -164,56 +162,48 @@ def test_a_typo_suggests_the_nearest_name(tmp_path, network):
             zoo.create("shuffle_net_v1_g3_x0_25", weights=weights)
 
 
+@pytest.mark.parametrize("name", ["lenet", "shufflenet_v2_x0_5_authors"])
+def test_published_weights_for_others(name):
+    with pytest.raises(ValueError, match=f"no weights 'torchvision' for {name}; published by"):
+        zoo.create(name, weights="torchvision")
+
+
 @pytest.fixture
-def no_network(monkeypatch):
-    """Answers of the download instead of the download."""
-
-    def answer(result):
-        def fetch(url, **options):
-            assert url == sources.TORCHVISION["shufflenet_v2_x0_5"].url
-            assert options["weights_only"] is True
-            assert options["check_hash"] is True
-            if isinstance(result, Exception):
-                raise result
-            return result
-
-        monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
-
-    return answer
+def published(monkeypatch, tmp_path):
+    """A peer's network whose weights are published in a file here."""
+    theirs = randomize(build("torchvision", "shufflenet_v2_x0_5"))
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
+    (source,) = sources.available("shufflenet_v2_x0_5")
+    monkeypatch.setattr(sources, "_file", lambda source: tmp_path / "weights.pth")
+    return theirs, source
 
 
-@pytest.mark.parametrize(
-    "error", [URLError("no route to host"), RuntimeError("invalid hash value"), TimeoutError("slow")]
-)
-def test_published_weights_without_a_network(no_network, error):
-    no_network(error)
-    with pytest.raises(ValueError, match=r"https://download.pytorch.org/\S+ could not be fetched") as caught:
-        zoo.create("shufflenet_v2_x0_5", weights="torchvision")
-    assert "\n" not in str(caught.value)
-
-
-def test_published_weights_for_others(no_network):
-    for name in ("lenet", "shufflenet_v2_x0_5_authors"):
-        with pytest.raises(ValueError, match=f"torchvision has no weights for {name}"):
-            zoo.create(name, weights="torchvision")
-
-
-def test_published_weights(no_network):
-    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
-    models = pytest.importorskip("torchvision", reason="torchvision is not installed").models
-    theirs = randomize(models.shufflenet_v2_x0_5())
-    no_network(theirs.state_dict())
+def test_published_weights(published):
+    theirs, source = published
     created = zoo.create("shufflenet_v2_x0_5", weights="torchvision")
     assert relative_difference(theirs, created.double().eval()) < 1e-6  # rounded to float32 on its way
-    assert card_of(created).preprocessing == sources.TORCHVISION["shufflenet_v2_x0_5"].preprocessing
-    few = zoo.create("shufflenet_v2_x0_5", weights="torchvision", num_classes=4)
+    assert card_of(created).preprocessing == source.preprocessing
+    few = zoo.create("shufflenet_v2_x0_5", weights="torchvision:IMAGENET1K_V1", num_classes=4)
     assert few.classifier.out_features == 4
     assert same_weights(created.float(), few, but="classifier")
     assert card_of(few).preprocessing is not None
 
 
-@pytest.mark.parametrize("name", sources.TORCHVISION)
-def test_addresses_end_in_the_hash_that_they_are_checked_with(name):
-    source = sources.TORCHVISION[name]
-    assert source.url.endswith(f"-{source.sha256}.pth")
-    assert torch.hub.HASH_REGEX.search(source.url).group(1) == source.sha256
+def test_published_weights_of_another_network_are_refused_by_the_names_that_do_not_fit(published, monkeypatch):
+    _, source = published
+    monkeypatch.setattr(sources, "find", lambda name, weights: source)
+    with pytest.raises(ValueError, match=r"not those of shufflenet_v2_x1_0: stages\S+ \(.*\) meets stage2\S+ \(.*\)"):
+        zoo.create("shufflenet_v2_x1_0", weights="torchvision")
+
+
+def test_a_file_of_another_implementation(tmp_path):
+    theirs = randomize(build("torchvision", "shufflenet_v2_x0_5")).float()
+    path = tmp_path / "theirs.pth"
+    torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in theirs.state_dict().items()}}, path)
+    created = zoo.create("shufflenet_v2_x0_5", weights=path)
+    assert relative_difference(theirs.double(), created.double().eval()) < 1e-9
+    with pytest.raises(ValueError, match=r"theirs.pth do not fit shufflenet_v2_x1_0: stages.* meets stage2"):
+        zoo.create("shufflenet_v2_x1_0", weights=path)
+    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")  # this format forgets the order of the layers
+    with pytest.raises(ValueError, match="is not in this network"):
+        zoo.create("shufflenet_v2_x0_5", weights=tmp_path / "theirs.safetensors")

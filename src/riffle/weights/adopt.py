@@ -38,11 +38,14 @@ def adopt(
     own = _tensors(network.state_dict())
     if len(own) == len(theirs) + 1 and own[-1][0].endswith("bias"):
         theirs.append(("bias", torch.zeros_like(own[-1][1])))
-    if len(own) != len(theirs):
-        raise ValueError(f"this network has {len(own)} tensors and the other {len(theirs)}: not the same layout")
-    for (name, mine), (other, value) in zip(own, theirs, strict=True):
+    for (name, mine), (other, value) in zip(own, theirs, strict=False):
         if _role(name) != _role(other) or _shape(mine) != _shape(value):
             raise ValueError(f"{name} {tuple(mine.shape)} meets {other} {tuple(value.shape)}: not the same layout")
+    if len(own) != len(theirs):
+        extra, side = (own[len(theirs)], "this network") if len(own) > len(theirs) else (theirs[len(own)], "the other")
+        raise ValueError(
+            f"this network has {len(own)} tensors and the other {len(theirs)}: {extra[0]} is in {side} alone"
+        )
     with torch.no_grad():
         for (_, mine), (_, value) in zip(own, theirs, strict=True):
             mine.copy_(value.reshape(mine.shape))

