@@ -1,4 +1,4 @@
-"""Networks by name: make one, load one, list them all."""
+"""Networks by name: make one, load one, count one."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -83,23 +83,25 @@ def load(folder: str | Path, *, network: nn.Module | None = None) -> nn.Module:
     return native.load_folder(best if best.is_dir() else folder, network=network)
 
 
-def catalogue(pattern: str = "*", *, size: int | None = None) -> list[dict[str, Any]]:
-    """Name, parameters, MACs (at ``size`` pixels, or the network's own input) and published weights of each network."""
-    if size is not None and size < 1:
-        raise ValueError(f"size is a number of pixels; got {size}")
-    rows = []
-    for name in registry.names(pattern):
-        try:
-            with torch.device("meta"):
-                network: Any = create(name, size=size)
-                inputs = network.example_inputs(size)
-        except ValueError:  # this one takes no pictures so small
-            continue
-        cost = profile(network, inputs=inputs)
-        own = inputs[0].shape[-1]
-        weights = list(dict.fromkeys(source.origin for source in sources.available(name)))
-        rows.append({"name": name, "params": cost.params, "macs": cost.macs, "size": own, "weights": weights})
-    return rows
+def count(name: str, size: int | None = None) -> dict[str, Any] | None:
+    """A network's parameters, MACs and memory access for one input, at its own size or pictures of ``size`` pixels.
+
+    None where the network takes no pictures so small.
+    """
+    try:
+        with torch.device("meta"):
+            network: Any = create(name, size=size)
+            inputs = network.example_inputs(size)
+    except ValueError:
+        return None
+    cost = profile(network, inputs=inputs)
+    return {
+        "name": name,
+        "params": cost.params,
+        "macs": cost.macs,
+        "memory_access": cost.memory_access,
+        "size": inputs[0].shape[-1],
+    }
 
 
 def _published(name: str, source: sources.Source) -> nn.Module:

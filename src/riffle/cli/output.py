@@ -1,6 +1,7 @@
 """How commands speak: plain lines and small tables."""
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from riffle.training.progress import Reporter
@@ -25,3 +26,12 @@ def table(*columns: str) -> Table:
     for index, column in enumerate(columns):
         made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     return made
+
+
+def print_whole(show: Reporter, made: Table) -> None:
+    """Print a table without cutting anything off, also where it is wider than the screen, or there is no screen."""
+    roomy = show.console.options.update(width=1000, max_width=1000)
+    natural = Measurement.get(show.console, roomy, made).maximum
+    before, show.console.width = show.console.width, max(show.console.width, natural)
+    show.console.print(made)
+    show.console.width = before

@@ -6,12 +6,12 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from riffle.preprocessing import Preprocessing
-from riffle.weights.fetch import fetch
-from riffle.weights.files import read_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PACKAGE = "package"
 """The origin of weights that ship inside an installed package: they need no network."""
@@ -77,12 +77,14 @@ def find(network: str, weights: str) -> Source | None:
     raise ValueError(f"there are no weights {weights!r} for {network}; published by: {origins}")
 
 
-def state_of(source: Source) -> dict[str, Tensor]:
+def state_of(source: Source) -> "dict[str, Tensor]":
     """The tensors of a set in the order of their definition, from a package, the cache or the network.
 
     Raises:
         ValueError: they cannot be fetched, are damaged, or the package is not installed.
     """
+    from riffle.weights.files import read_state
+
     state = read_state(_file(source))
     return {name: tensor for name, tensor in state.items() if not name.startswith(EXTRA_HEADS)}
 
@@ -95,6 +97,8 @@ def _file(source: Source) -> Path:
         return Path(str(files(package) / name))
     if source.address.startswith("hf:"):
         return _from_hub(source.address.removeprefix("hf:"))
+    from riffle.weights.fetch import fetch
+
     return fetch(source.address, digest=source.digest)
 
 
