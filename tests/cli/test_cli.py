@@ -89,7 +89,7 @@ def test_models_lists_the_catalogue(capsys):
         ("shufflenet_v2_x2_0", 7_393_996),
     ]
     status, told, _ = said(capsys, "models", "lenet", "--columns", "name,size,params,memory_access,macs,paper,weights")
-    assert "lenet   128     0.086 M        0.906 M  22.227 M" in told
+    assert "lenet     128     0.086 M        0.906 M  22.227 M" in told
 
 
 def refused(capsys, words, *arguments):

@@ -1,0 +1,53 @@
+"""How far each network's float32 answers are from its peers' in torchvision, timm and pytorchcv.
+
+Weights are random, keep the signal's variance, and are adopted from the peer; the error is the largest difference of
+the two outputs, relative to how much another input changes the output. Writes CSV.
+
+    python benchmarks/parity.py > benchmarks/parity.csv
+"""
+
+import csv
+import sys
+from fnmatch import fnmatch
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+sys.path.insert(0, str(TESTS))
+
+from peers import PEERS, build  # noqa: E402
+from random_networks import randomize  # noqa: E402
+
+from riffle import zoo  # noqa: E402
+from riffle.weights.adopt import adopt  # noqa: E402
+
+
+def error(row: dict[str, str]) -> float:
+    """The error of one pair of networks."""
+    size = int(row["size"])
+    inputs = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    theirs = randomize(build(row["library"], row["peer"])).float()
+    ours = zoo.create(row["network"]).eval()
+    adopt(ours, theirs, inputs=(inputs[:1],))
+    with torch.no_grad():
+        expected, got = theirs(inputs), ours(inputs)
+    return ((got - expected).abs().max() / (expected[0] - expected[1]).abs().max()).item()
+
+
+def main() -> None:
+    """Every pair whose network's name matches the pattern; a row is written as soon as it is known."""
+    pattern = sys.argv[1] if len(sys.argv) > 1 else "*"
+    torch.set_num_threads(1)
+    writer = csv.DictWriter(sys.stdout, [*PEERS[0], "version", "torch", "error"], lineterminator="\n")
+    writer.writeheader()
+    for row in PEERS:
+        if fnmatch(row["network"], pattern):
+            versions = {"version": version(row["library"]), "torch": version("torch")}
+            writer.writerow({**row, **versions, "error": f"{error(row):.1e}"})
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
