@@ -19,7 +19,6 @@ sys.path.insert(0, str(TESTS))
 
 from peers import PEERS, build  # noqa: E402
 from random_networks import randomize  # noqa: E402
-
 from riffle import zoo  # noqa: E402
 from riffle.weights.adopt import adopt  # noqa: E402
 

@@ -14,7 +14,7 @@ from riffle.card import Card
 from riffle.data.images import read
 from riffle.pages.report import ReportFacts, wilson_interval, write_report
 from riffle.preprocessing import Preprocessing
-from riffle.profiling.cost import Cost
+from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency
 from riffle.training.checkpoint import State
 from riffle.training.metrics import Scores
@@ -88,7 +88,16 @@ def facts_for(tmp_path: Path, classes: tuple[str, ...], *, wrong: int = 40, coun
         ),
         scores=Scores(shares.astype(np.float32), labels, classes),
         pictures=DIGITS.select(list(range(count))),
-        cost=Cost(params=1_234_567, macs=290_600_000, memory_access=18_400_000, size=32, batch=2),
+        cost=Profile(
+            params=1_234_567,
+            macs=290_600_000,
+            flops=600_000_000,
+            memory_access=18_400_000,
+            memory_bytes=73_600_000,
+            peak_memory=3_000_000,
+            operations=(),
+            inputs=((2, 3, 32, 32),),
+        ),
         latency=Latency(median=2.5, lower=2.25, upper=3.125, rounds=30, threads=2),
         weights_bytes=5_000_000,
         train_counts=[1000 + label for label in range(len(classes))],

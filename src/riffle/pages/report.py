@@ -17,7 +17,7 @@ from riffle.data.images import Pictures
 from riffle.files import write_text
 from riffle.pages import charts
 from riffle.preprocessing import UnreadablePicture, open_picture
-from riffle.profiling.cost import Cost
+from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency
 from riffle.training.metrics import Scores
 from riffle.training.recipe import Recipe
@@ -42,7 +42,7 @@ class ReportFacts:
     """Of the best network on the held-out pictures."""
     pictures: Pictures
     """The held-out ones, in the order of the scores."""
-    cost: Cost
+    cost: Profile
     latency: Latency
     weights_bytes: int
     """Size of the file with the best network's weights."""

@@ -1,29 +1,75 @@
-"""Parameters, multiply-accumulates and memory access, from shapes alone."""
+"""What a network costs, from shapes alone: parameters, multiply-accumulates, memory access, activation memory."""
 
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+
+from riffle.profiling.formulas import Kind
+from riffle.profiling.operations import Operation, trace
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Counts for one input size."""
+    """Sums over operations, of one run on one batch."""
 
     params: int
-    """Trainable and frozen weights and biases; running statistics are not counted."""
+    """Weights and biases, trainable or frozen; running statistics are not counted."""
     macs: int
-    """Multiply-accumulates of convolutions, linear layers and attention products, for the whole batch."""
+    """Multiply-accumulates of convolutions, linear layers and attention products."""
+    flops: int
+    """Floating point operations of everything: additions, multiplications, comparisons, functions."""
     memory_access: int
     """Elements read and written by all operations: inputs, outputs, weights (ShuffleNet V2, section 2)."""
-    size: int
-    batch: int
+    memory_bytes: int
+    """The same in bytes."""
+
+    @property
+    def intensity(self) -> float:
+        """Floating point operations for each byte of memory access."""
+        return self.flops / self.memory_bytes if self.memory_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile(Cost):
+    """What a network costs for one input, as a whole and operation by operation."""
+
+    peak_memory: int
+    """Most bytes of activations alive at one time, the input included and the weights not."""
+    operations: tuple[Operation, ...]
+    """In the order in which they run; those that only look at data in another way read and write nothing."""
+    inputs: tuple[tuple[int, ...], ...]
+    """Shapes of what ``forward`` was given."""
+
+    @property
+    def batch(self) -> int:
+        """Inputs that were run together."""
+        return self.inputs[0][0]
+
+    @property
+    def size(self) -> int:
+        """Side of the picture in pixels, or length of what else ``forward`` takes."""
+        return self.inputs[0][-1]
+
+    @property
+    def not_counted(self) -> dict[str, int]:
+        """Operations that there is no formula for, and how often each was met: their MACs and FLOPs are missing."""
+        return dict(Counter(operation.name for operation in self.operations if operation.kind is Kind.UNKNOWN))
+
+    def modules(self, *, depth: int | None = None) -> dict[str, Cost]:
+        """The cost of each module with all that is inside it, by its path, in the order of the first operation.
+
+        Args:
+            depth: how many levels of names to tell apart; all when left out.
+        """
+        parts: dict[str, list[Operation]] = {}
+        for operation in self.operations:
+            names = operation.module.split(".") if operation.module else []
+            for level in range(1, len(names[:depth]) + 1):
+                parts.setdefault(".".join(names[:level]), []).append(operation)
+        return {path: _sum(operations) for path, operations in parts.items()}
 
 
 def profile(
@@ -33,65 +79,42 @@ def profile(
     batch: int = 1,
     in_channels: int = 3,
     inputs: tuple[Tensor, ...] | None = None,
-) -> Cost:
+) -> Profile:
     """Count what a network costs for square pictures of ``size`` pixels, or for the ``inputs`` of its ``forward``.
 
-    Runs a copy on the ``meta`` device: shapes flow, nothing is computed and no memory is taken. One MAC is one
-    multiplication with its addition; biases, norms, activations and pooling count as none, as in the papers' tables.
-    Memory access counts every operation as it is dispatched, so shuffles, splits and additions too; a view costs
-    nothing. For a 1x1 convolution without bias it is h w (c1 + c2) + c1 c2 / g.
+    Shapes flow through the network, nothing is computed and no memory is taken, so networks that are too large for
+    this machine can be counted too. One MAC is one multiplication with its addition; biases, norms, activations and
+    pooling count as none, as in the papers' tables. Memory access counts every operation as it is dispatched, so
+    shuffles, splits and additions too; a view costs nothing. For a 1x1 convolution without bias it is
+    h w (c1 + c2) + c1 c2 / g.
+
+    Raises:
+        ValueError: the network looks at numbers on its way, so that it cannot run on shapes alone.
     """
-    shapes = deepcopy(model).to("meta").eval()
-    counter = _Counter()
     if inputs is None:
-        inputs = (torch.empty(batch, in_channels, size, size),)
-    inputs = tuple(x.to("meta") for x in inputs)
-    with torch.no_grad(), counter:
-        shapes(*inputs)
-    params = sum(parameter.numel() for parameter in model.parameters())
-    return Cost(params, counter.flops // 2, counter.memory_access, size, batch)
+        inputs = (torch.empty(batch, in_channels, size, size, device="meta"),)
+    found = trace(model, inputs)
+    total = _sum(found.operations)
+    return Profile(
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        macs=total.macs,
+        flops=total.flops,
+        memory_access=total.memory_access,
+        memory_bytes=total.memory_bytes,
+        peak_memory=found.peak,
+        operations=found.operations,
+        inputs=tuple(tuple(x.shape) for x in inputs),
+    )
 
 
-_aten = torch.ops.aten
-_KEEPS_FOR_BACKWARD = {
-    _aten.native_batch_norm,
-    _aten._native_batch_norm_legit_no_training,
-    _aten.native_layer_norm,
-    _aten.native_group_norm,
-    _aten.max_pool2d_with_indices,
-    _aten.max_pool3d_with_indices,
-}
-"""Operations whose further results serve a backward pass, and are not written when a network is run."""
-
-
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees each operation with its operands' shapes, below composite ones."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.flops = 0
-        self.memory_access = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        if func.overloadpacket in flop_registry:
-            self.flops += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result)
-        if not _is_view(func):
-            written = result[0] if func.overloadpacket in _KEEPS_FOR_BACKWARD else result
-            self.memory_access += _elements((args, kwargs)) + _elements(written)
-        return result
-
-
-def _is_view(func: Any) -> bool:
-    """Whether an operation only looks at its input in another way."""
-    if func.overloadpacket in (_aten._unsafe_view, _aten.detach):
-        return True
-    results = func._schema.returns
-    return bool(results) and all(result.alias_info is not None and not result.alias_info.is_write for result in results)
-
-
-def _elements(values: Any) -> int:
-    return sum(leaf.numel() for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
+def _sum(operations: Iterable[Operation]) -> Cost:
+    """Totals; weights that several operations read count once among the parameters."""
+    operations = list(operations)
+    weights = dict(weight for operation in operations for weight in operation.weights)
+    return Cost(
+        params=sum(weights.values()),
+        macs=sum(operation.macs for operation in operations),
+        flops=sum(operation.flops for operation in operations),
+        memory_access=sum(operation.memory_access for operation in operations),
+        memory_bytes=sum(operation.bytes for operation in operations),
+    )
