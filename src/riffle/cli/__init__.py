@@ -6,7 +6,8 @@ COMMANDS = {
     "evaluate": "Judge a run, or an exported file, on held-out pictures.",
     "predict": "Classify a picture or a folder of pictures.",
     "export": "Write a run's network to a file that needs no torch, proven to give the same answers.",
-    "models": "List the networks, with their parameters and multiply-accumulates.",
+    "models": "List the networks: what they cost, what their papers promise, whose weights there are.",
+    "profile": "Tell what a network costs: parameters, MACs, memory access, and time on this machine.",
 }
 """Each command with its purpose, in the order in which a new user meets them."""
 

@@ -45,7 +45,7 @@ def measure(
                 start = time.perf_counter()
                 call()
                 seconds[name].append(time.perf_counter() - start)
-    return {name: _summary(times, threads) for name, times in seconds.items()}
+    return {name: summary(times, threads) for name, times in seconds.items()}
 
 
 def network_call(network: nn.Module, *, size: int, batch: int = 1) -> Callable[[], object]:
@@ -66,6 +66,7 @@ def pinned(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _summary(seconds: list[float], threads: int) -> Latency:
+def summary(seconds: list[float], threads: int) -> Latency:
+    """Median and quartiles of measured seconds."""
     lower, median, upper = np.percentile(np.asarray(seconds) * 1e3, (25, 50, 75))
     return Latency(float(median), float(lower), float(upper), len(seconds), threads)

@@ -1,5 +1,6 @@
 """Every operation of one run of a network, seen as it is dispatched, on tensors that have shapes and no numbers."""
 
+import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -69,23 +70,37 @@ def trace(model: nn.Module, inputs: tuple[Tensor, ...]) -> Trace:
     Raises:
         ValueError: the network looks at numbers on its way, so that it cannot run on shapes alone.
     """
-    was_training = {module: module.training for module in model.modules()}
     weights = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     given = tuple(x.to("meta") for x in inputs)
     try:
-        model.eval()
-        with torch.no_grad(), torch.device("meta"), _module_paths(model) as paths:
-            recorder = _Recorder(weights, {name for name, _ in model.named_parameters()}, paths)
-            recorder.born(given)
-            with recorder:
-                functional_call(model, weights, given)
+        with torch.device("meta"):
+            return _record(model, weights, given)[0]
     except (NotImplementedError, RuntimeError) as error:
         why = str(error).splitlines()[0]
         raise ValueError(f"this network cannot be run on shapes alone: {why}") from error
+
+
+def timed_trace(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Trace, tuple[float, ...]]:
+    """Run a network in evaluation once on real numbers, and note its operations and the seconds of each."""
+    weights = dict((*model.named_parameters(), *model.named_buffers()))
+    return _record(model, weights, inputs)
+
+
+def _record(
+    model: nn.Module, weights: Mapping[str, Tensor], inputs: tuple[Tensor, ...]
+) -> tuple[Trace, tuple[float, ...]]:
+    was_training = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        with torch.no_grad(), _module_paths(model) as paths:
+            recorder = _Recorder(weights, {name for name, _ in model.named_parameters()}, paths)
+            recorder.born(inputs)
+            with recorder:
+                functional_call(model, dict(weights), inputs)
     finally:
         for module, training in was_training.items():
             module.training = training
-    return Trace(tuple(recorder.operations), recorder.peak)
+    return Trace(tuple(recorder.operations), recorder.peak), tuple(recorder.seconds)
 
 
 @contextmanager
@@ -110,6 +125,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.paths = paths
         self.operations: list[Operation] = []
+        self.seconds: list[float] = []
         self.live = 0
         self.peak = 0
         self.alive: set[int] = set()
@@ -120,11 +136,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        start = time.perf_counter()
         result = func(*args, **kwargs)
+        seconds = time.perf_counter() - start
         written = result[0] if func.overloadpacket in KEEPS_FOR_BACKWARD else result
         self.born(written)
         if any(tensor.numel() for tensor in _tensors(result)):  # norms make empty tensors that nobody reads
             self.operations.append(self._note(func, args, kwargs, result, written))
+            self.seconds.append(seconds)
         return result
 
     def born(self, values: Any) -> None:
@@ -158,7 +177,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             weights=tuple(
                 (self.weights[_storage(tensor)], tensor.numel())
                 for tensor in inputs
-                if self.weights.get(_storage(tensor), "")
+                if moves and self.weights.get(_storage(tensor), "")
             ),
             macs=macs,
             flops=flops,

@@ -1,0 +1,132 @@
+"""``riffle profile``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from riffle.profiling.report import By
+
+if TYPE_CHECKING:
+    from riffle.verbs.profile import Examined
+
+
+def profile(
+    model: str,
+    /,
+    *,
+    against: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    size: int | None = None,
+    batch: int = 1,
+    by: By = "kind",
+    depth: int | None = None,
+    time: bool = False,
+    threads: int = 1,
+    rounds: int = 20,
+    json: Path | None = None,
+    csv: Path | None = None,
+) -> None:
+    """Tell what a network costs: parameters, MACs, memory access and memory, and with --time what each part takes.
+
+    Parameters
+    ----------
+    model
+        A name as `riffle models` lists them, a run's folder, or FILE.py:NAME or PACKAGE.MODULE:NAME that makes one.
+    against
+        Other networks to put beside it.
+    size
+        Side of the pictures in pixels; the network's own when left out.
+    batch
+        Pictures that are run together.
+    by
+        Group the operations: by kind of work, by module, or not at all.
+    depth
+        Levels of module names to tell apart.
+    time
+        Measure every operation and the machine's own roof too.
+    threads
+        Computing threads to measure with.
+    rounds
+        Times that each is measured.
+    json
+        Write everything to this file.
+    csv
+        Write a line for each operation to this file.
+    """
+    from riffle.cli.output import next_steps, print_whole, reporter, table
+    from riffle.profiling import report
+    from riffle.verbs.profile import compare, examine
+
+    show = reporter()
+    settings: dict[str, Any] = {"size": size, "batch": batch, "time": time, "threads": threads, "rounds": rounds}
+    if against:
+        found = compare([model, *against], **settings)
+    else:
+        examined = examine(model, **settings)
+        for line in _summary(examined):
+            show.say(line)
+        show.say("")
+        found = report.rows(examined.profile, by=by, depth=depth, timing=examined.timing)
+        if json is not None:
+            report.write_json(json, examined.profile, examined.timing)
+        if csv is not None:
+            report.write_csv(csv, examined.profile, examined.timing)
+    listing = table(*(HEADINGS[column] for column in found[0]))
+    for row in found:
+        listing.add_row(*(_cell(column, value) for column, value in row.items()))
+    print_whole(show, listing)
+    if not time:
+        next_steps(show, ("measure it here", f"riffle profile {model} --time"))
+
+
+HEADINGS = {
+    "name": "",
+    "network": "network",
+    "size": "size",
+    "operations": "operations",
+    "params": "parameters",
+    "macs": "MACs",
+    "flops": "FLOPs",
+    "memory_access": "memory access",
+    "bytes": "bytes",
+    "peak_memory": "peak memory",
+    "intensity": "FLOPs/byte",
+    "ms": "ms",
+    "share": "share",
+    "gmacs_per_s": "GMAC/s",
+    "gbytes_per_s": "GB/s",
+    "times_the_first": "x first",
+}
+
+
+def _cell(column: str, value: object) -> str:
+    if column == "share":
+        return f"{100 * float(str(value)):.1f} %"
+    if isinstance(value, float):
+        return f"{value:.3f}" if column == "ms" else f"{value:.2f}"
+    if column in ("size", "operations", "name", "network"):
+        return str(value)
+    return f"{int(str(value)) / 1e6:,.3f} M"
+
+
+def _summary(examined: "Examined") -> list[str]:
+    """The whole network in a few lines."""
+    cost, timing, roof = examined.profile, examined.timing, examined.roof
+    shapes = " and ".join("x".join(str(side) for side in shape) for shape in cost.inputs)
+    lines = [
+        f"{examined.name} on {shapes}: {cost.params:,} parameters, {cost.macs:,} MACs, {cost.flops:,} FLOPs,",
+        f"{cost.memory_access:,} elements ({cost.memory_bytes / 1e6:,.1f} MB) read and written, "
+        f"{cost.intensity:.2f} FLOPs a byte, at most {cost.peak_memory / 1e6:.2f} MB of activations at a time",
+    ]
+    if cost.not_counted:
+        missing = ", ".join(f"{name} ({times})" for name, times in cost.not_counted.items())
+        lines.append(f"not counted, for want of a formula: {missing}")
+    if timing is not None and roof is not None:
+        whole = timing.whole
+        lines += [
+            f"{whole.median:.2f} ms ({whole.lower:.2f} to {whole.upper:.2f}) on {whole.threads} thread(s), float32, "
+            f"eager: {cost.macs / whole.median / 1e6:.1f} GMAC/s; its operations alone {timing.sum:.2f} ms",
+            f"this machine: {roof.gflops:.0f} GFLOP/s, {roof.memory:.1f} GB/s from memory, {roof.cache:.0f} GB/s "
+            f"from cache; computing is the limit above {roof.ridge:.1f} FLOPs a byte",
+        ]
+    return lines

@@ -1,0 +1,127 @@
+"""A profile as rows: by kind of work, by module, or operation by operation; and as JSON and CSV."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from riffle.files import replacing
+from riffle.profiling.cost import Profile
+from riffle.profiling.formulas import Kind
+from riffle.profiling.operations import Operation
+from riffle.profiling.timing import Timing
+
+By = Literal["kind", "module", "operation"]
+Row = dict[str, Any]
+
+
+def rows(profile: Profile, *, by: By = "kind", depth: int | None = None, timing: Timing | None = None) -> list[Row]:
+    """What each kind of work, module or operation costs; with ``timing`` also how long it takes.
+
+    Times are milliseconds, shares are of the time of all operations, and speeds what was reached: billions of
+    multiply-accumulates and of bytes in a second.
+
+    Args:
+        profile: the counts.
+        by: how to group.
+        depth: levels of module names to tell apart.
+        timing: measured times of the same network on the same input.
+    """
+    timed = _matched(profile, timing)
+    parts: dict[str, list[int]] = {}
+    for index, operation in enumerate(profile.operations):
+        for key in _keys(operation, index, by, depth):
+            parts.setdefault(key, []).append(index)
+    found = [_row(key, [profile.operations[i] for i in indices]) for key, indices in parts.items()]
+    if timed is not None:
+        total = sum(timed)
+        for row, indices in zip(found, parts.values(), strict=True):
+            milliseconds = sum(timed[i] for i in indices)
+            row["ms"] = milliseconds
+            row["share"] = milliseconds / total
+            row["gmacs_per_s"] = row["macs"] / milliseconds / 1e6 if milliseconds else 0.0
+            row["gbytes_per_s"] = row["bytes"] / milliseconds / 1e6 if milliseconds else 0.0
+    return found
+
+
+def _keys(operation: Operation, index: int, by: By, depth: int | None) -> list[str]:
+    if by == "kind":
+        return [operation.kind.value]
+    if by == "operation":
+        words = [f"{index:04d}", operation.module, operation.name, operation.detail]
+        return [" ".join(word for word in words if word)]
+    names = operation.module.split(".") if operation.module else []
+    return [".".join(names[:level]) for level in range(1, len(names[:depth]) + 1)] or ["(the network itself)"]
+
+
+def _row(name: str, operations: Sequence[Operation]) -> Row:
+    weights = dict(weight for operation in operations for weight in operation.weights)
+    return {
+        "name": name,
+        "operations": sum(operation.kind is not Kind.VIEW for operation in operations),
+        "params": sum(weights.values()),
+        "macs": sum(operation.macs for operation in operations),
+        "flops": sum(operation.flops for operation in operations),
+        "memory_access": sum(operation.memory_access for operation in operations),
+        "bytes": sum(operation.bytes for operation in operations),
+    }
+
+
+def _matched(profile: Profile, timing: Timing | None) -> list[float] | None:
+    """The milliseconds of each counted operation.
+
+    Shapes and numbers run the same program, but a device may join what shapes take apart (attention): then the time
+    of a module is spread over its operations.
+    """
+    if timing is None:
+        return None
+    measured = [timed.operation for timed in timing.operations]
+    milliseconds = [timed.latency.median for timed in timing.operations]
+    if [(o.module, o.name) for o in measured] == [(o.module, o.name) for o in profile.operations]:
+        return milliseconds
+    of_module: dict[str, float] = {}
+    for operation, time in zip(measured, milliseconds, strict=True):
+        of_module[operation.module] = of_module.get(operation.module, 0.0) + time
+    bytes_of_module: dict[str, int] = {}
+    for operation in profile.operations:
+        bytes_of_module[operation.module] = bytes_of_module.get(operation.module, 0) + operation.bytes
+    return [
+        of_module.get(o.module, 0.0) * o.bytes / bytes_of_module[o.module] if bytes_of_module[o.module] else 0.0
+        for o in profile.operations
+    ]
+
+
+def to_dict(profile: Profile, timing: Timing | None = None) -> dict[str, Any]:
+    """Everything, as plain values for JSON."""
+    whole: dict[str, Any] = {
+        "inputs": [list(shape) for shape in profile.inputs],
+        "params": profile.params,
+        "macs": profile.macs,
+        "flops": profile.flops,
+        "memory_access": profile.memory_access,
+        "memory_bytes": profile.memory_bytes,
+        "peak_memory": profile.peak_memory,
+        "not_counted": profile.not_counted,
+        "operations": rows(profile, by="operation", timing=timing),
+    }
+    if timing is not None:
+        whole["latency_ms"] = asdict(timing.whole)
+        whole["environment"] = timing.environment
+    return whole
+
+
+def write_json(path: Path, profile: Profile, timing: Timing | None = None) -> None:
+    """One object with everything; the file appears whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(to_dict(profile, timing), indent=2) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, profile: Profile, timing: Timing | None = None) -> None:
+    """One line for each operation; the file appears whole or not at all."""
+    found = rows(profile, by="operation", timing=timing)
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(found[0]) if found else ["name"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)

@@ -1,0 +1,79 @@
+"""Measured time of every operation of a network, beside the time of the whole."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from riffle.hardware import environment
+from riffle.profiling.latency import Latency, pinned, summary
+from riffle.profiling.operations import Operation, timed_trace
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """An operation with its measured time."""
+
+    operation: Operation
+    latency: Latency
+
+    @property
+    def gmacs(self) -> float:
+        """Billions of multiply-accumulates in a second."""
+        return self.operation.macs / self.latency.median / 1e6
+
+    @property
+    def gflops(self) -> float:
+        """Billions of floating point operations in a second."""
+        return self.operation.flops / self.latency.median / 1e6
+
+    @property
+    def gbytes(self) -> float:
+        """Billions of bytes read and written in a second."""
+        return self.operation.bytes / self.latency.median / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """A network's time, as a whole and operation by operation, measured in turn."""
+
+    whole: Latency
+    operations: tuple[Timed, ...]
+    environment: dict[str, str]
+
+    @property
+    def sum(self) -> float:
+        """Milliseconds of all operations together: the whole without what Python does between them."""
+        return float(np.sum([timed.latency.median for timed in self.operations]))
+
+    def share(self, timed: Timed) -> float:
+        """The part of all operations' time that one takes, from 0 to 1."""
+        return timed.latency.median / self.sum
+
+
+def time_operations(
+    model: nn.Module, inputs: tuple[Tensor, ...], *, rounds: int = 20, warmup: int = 3, threads: int = 1
+) -> Timing:
+    """Run a network as a whole and operation by operation in turn, A B A B.
+
+    Operations are timed around their dispatch, in eager float32 as the network is given; views take their time too.
+    """
+    model.eval()
+    wholes: list[float] = []
+    parts: list[tuple[float, ...]] = []
+    operations: tuple[Operation, ...] = ()
+    with pinned(threads), torch.no_grad():
+        for turn in range(warmup + rounds):
+            start = time.perf_counter()
+            model(*inputs)
+            whole = time.perf_counter() - start
+            found, seconds = timed_trace(model, inputs)
+            operations = found.operations
+            if turn >= warmup:
+                wholes.append(whole)
+                parts.append(seconds)
+    each = [summary(list(times), threads) for times in zip(*parts, strict=True)]
+    timed = tuple(Timed(operation, latency) for operation, latency in zip(operations, each, strict=True))
+    return Timing(summary(wholes, threads), timed, environment())
