@@ -28,6 +28,38 @@ def randomize(network: nn.Module, *, seed: int = 0) -> nn.Module:
             if module.track_running_stats:
                 module.running_mean.normal_(std=0.2, generator=generator)
                 module.running_var.uniform_(0.5, 2.0, generator=generator)
+        elif isinstance(module, nn.LayerNorm):
+            module.weight.data.uniform_(0.7, 1.4, generator=generator)
+            module.bias.data.normal_(std=0.2, generator=generator)
+        elif not isinstance(module, nn.modules.conv._ConvNd | nn.modules.batchnorm._NormBase):
+            for parameter in module.parameters(recurse=False):  # stacked projections, embeddings, tokens, positions
+                fan_in = parameter.shape[-1] if parameter.ndim == 2 else 1
+                parameter.data.normal_(std=math.sqrt(1 / fan_in), generator=generator)
+    return network
+
+
+def pictures(shape) -> Tensor:
+    """The two random pictures that networks are compared on."""
+    return torch.randn(2, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def settle(network: nn.Module, shape=(3, 64, 64)) -> nn.Module:
+    """Let each norm take the statistics of what reaches it from the pictures that are compared.
+
+    Where branches are added up layer after layer, random statistics let the signal grow until gates are wide open or
+    shut, and rounding decides which.
+    """
+
+    def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+    hooks = [m.register_forward_pre_hook(measure) for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    with torch.no_grad():
+        network(pictures(shape))
+    for hook in hooks:
+        hook.remove()
     return network
 
 
@@ -36,7 +68,7 @@ def relative_difference(first: Callable[[Tensor], Tensor], second: Callable[[Ten
 
     The size of the output would not do: most of it can be a constant that no input changes.
     """
-    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = pictures(shape)
     with torch.no_grad():
         one, other = first(x), second(x)
     assert one.shape == other.shape

@@ -11,7 +11,9 @@ from riffle import zoo
 from riffle.card import card_of
 from riffle.compression import fuse
 from riffle.compression.rewrite import rewrite
-from riffle.layers.conv import ConvNormAct
+from riffle.layers import reparam
+from riffle.layers.conv import ConvNormAct, SameConv2d
+from riffle.layers.reparam import RepConv, RepUnit
 
 TOLERANCE = 1e-9
 WITH_NORMS = [
@@ -20,6 +22,8 @@ WITH_NORMS = [
     "shufflenet_v1_g8_x0_5_authors",
     "shufflenet_v2_x1_0",
     "shufflenet_v2_x1_0_authors",
+    "repvgg_a0",
+    "mobileone_s0",
 ]
 CONVOLUTIONS = {
     "dense": nn.Conv2d(8, 12, 3),
@@ -33,6 +37,7 @@ CONVOLUTIONS = {
     "reflecting": nn.Conv2d(8, 12, 3, padding=1, padding_mode="reflect"),
     "padded by name": nn.Conv2d(8, 12, 3, padding="same"),
     "one pixel": nn.Conv2d(8, 12, 1),
+    "padded as TensorFlow does": SameConv2d(8, 12, 3, stride=2),
 }
 
 
@@ -121,11 +126,58 @@ def test_a_convolution_used_twice_with_norms_of_its_own():
     assert_fuses(randomize(nn.Sequential(body, nn.Flatten())))
 
 
+def test_what_else_stands_in_a_sequence_with_a_pair():
+    inside = nn.Sequential(ConvNormAct(8, 8, 3), conv_norm_relu(), RepUnit(8, 8))
+    assert_fuses(randomize(nn.Sequential(*conv_norm_relu(), ConvNormAct(8, 8, 3), inside, RepUnit(8, 8), inside)))
+
+
+def test_branches_used_twice():
+    unit = RepConv(8, 8)
+    fused = assert_fuses(randomize(nn.Sequential(unit, nn.Hardswish(), RepUnit(8, 8), unit)))
+    assert type(fused[0]) is nn.Conv2d
+    assert fused[0] is fused[3]
+
+
+def test_two_units_that_share_a_branch():
+    first, second = RepConv(8, 8), RepConv(8, 8)
+    second.convs[0] = first.convs[0]
+    assert_fuses(randomize(nn.Sequential(first, nn.Hardswish(), second)))
+
+
+def test_branches_that_are_the_whole_network():
+    assert_fuses(randomize(RepConv(8, 8, groups=2)))
+
+
+def test_branches_with_a_norm_of_the_batch_are_refused():
+    unit = RepConv(8, 8)
+    unit.identity = nn.BatchNorm2d(8, track_running_stats=False)
+    with pytest.raises(ValueError, match="without running statistics cannot be folded"):
+        fuse(nn.Sequential(RepConv(8, 8), unit))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_1x1_kernel_in_the_wrong_place_is_noticed(monkeypatch, stride):
+    def in_the_corner(weight, kernel):
+        rows, columns = (size - own for size, own in zip(kernel, weight.shape[2:], strict=True))
+        return nn.functional.pad(weight, (0, columns, 0, rows))
+
+    monkeypatch.setattr(reparam, "_padded", in_the_corner)
+    with pytest.raises(ArithmeticError, match="12 channels"):
+        fuse(nn.Sequential(randomize(RepConv(8, 12, stride=stride))))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("where", ["conv.weight", "norm.bias", "norm.running_mean"])
 def test_a_weight_that_is_not_finite(where, value):
     network = nn.Sequential(ConvNormAct(3, 4, 3))
     network.state_dict()[f"0.{where}"][..., 0] = value
+    with pytest.raises(ArithmeticError, match="4 channels"):
+        fuse(network)
+
+
+def test_a_branch_that_is_not_finite():
+    network = nn.Sequential(RepConv(4, 4))
+    nn.init.constant_(network[0].scale.conv.weight, float("nan"))
     with pytest.raises(ArithmeticError, match="4 channels"):
         fuse(network)
 
@@ -138,7 +190,7 @@ def test_the_copy_is_for_evaluation_and_the_original_stays_in_training():
 
 
 def test_precision_stays():
-    fused = fuse(nn.Sequential(ConvNormAct(3, 4, 3)).half())
+    fused = fuse(nn.Sequential(ConvNormAct(3, 4, 3), RepConv(4, 4)).half())
     assert {tensor.dtype for tensor in fused.state_dict().values()} == {torch.float16}
 
 

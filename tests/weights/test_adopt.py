@@ -38,6 +38,21 @@ def test_a_classifier_without_bias_gives_a_bias_of_zero():
     assert network[3].bias.tolist() == [0, 0]
 
 
+def test_a_linear_layer_is_a_convolution_whose_kernel_covers_the_map():
+    x = torch.randn(5, 3, 2, 4)
+    convolution = nn.Conv2d(3, 7, (2, 4))
+    linear = nn.Linear(3 * 2 * 4, 7)
+    adopt(linear, convolution)
+    torch.testing.assert_close(linear(x.flatten(1)), convolution(x).flatten(1))
+    back = nn.Conv2d(3, 7, (2, 4))
+    adopt(back, linear)
+    assert torch.equal(back.weight, convolution.weight)
+    with pytest.raises(ValueError, match=r"\(7, 4, 2, 3\) meets weight \(7, 3, 2, 4\)"):
+        adopt(nn.Conv2d(4, 7, (2, 3)), convolution)
+    with pytest.raises(ValueError, match=r"\(7, 12\) meets weight \(7, 3, 2, 4\)"):
+        adopt(nn.Linear(12, 7), convolution)
+
+
 def test_a_state_dict_may_lack_the_count_of_batches():
     state = {k: v for k, v in Theirs().state_dict().items() if "num_batches" not in k}
     network = ours()
@@ -68,3 +83,33 @@ def test_another_layout_is_refused_and_nothing_is_copied(damage, words):
     with pytest.raises(ValueError, match=words):
         adopt(network, damage(Theirs().state_dict()))
     assert all(torch.equal(*pair) for pair in zip(network.state_dict().values(), before, strict=True))
+
+
+def test_tensors_of_no_layer_may_stand_anywhere():
+    """Class tokens and positions: some list them in front of the layers, some behind the first."""
+    layer = nn.Linear(2, 2)
+    token, positions = torch.randn(1, 1, 2), torch.randn(1, 3, 2)
+    behind = {
+        "class_token": token,
+        "fc.weight": layer.weight,
+        "fc.bias": layer.bias,
+        "encoder.pos_embedding": positions,
+    }
+    network = nn.Sequential()
+    network.position_embed = nn.Parameter(torch.zeros(1, 3, 2))
+    network.cls_token = nn.Parameter(torch.zeros(1, 1, 2))
+    network.append(nn.Linear(2, 2))
+    adopt(network, behind)
+    assert torch.equal(network.cls_token, token)
+    assert torch.equal(network.position_embed, positions)
+    assert torch.equal(network[0].weight, layer.weight)
+    with pytest.raises(ValueError, match=r"cls_token \(1, 1, 2\) meets cls_gamma \(1, 1, 2\)"):
+        adopt(network, {"cls_gamma" if name == "class_token" else name: value for name, value in behind.items()})
+
+
+def test_torchs_attention_calls_no_output_layer_but_has_one():
+    theirs, network = nn.MultiheadAttention(4, 2), nn.Sequential(nn.Linear(4, 12), nn.Linear(4, 4))
+    x = torch.randn(3, 1, 4)
+    adopt(network, theirs, inputs=(x, x, x))
+    assert torch.equal(network[0].weight, theirs.in_proj_weight)
+    assert torch.equal(network[1].weight, theirs.out_proj.weight)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from riffle.layers.conv import Activation, Norm, relu
+from riffle.layers.conv import Activation, ConvNormAct, Norm, relu
 
 Gate = Callable[[int], nn.Module]
 """Makes a gate for that many channels; its output has the shape of its input."""
@@ -58,8 +58,8 @@ class SpatialGate(nn.Module):
 
     def __init__(self, *, norm: Norm | None, maximum_first: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
-        self.norm = norm(1) if norm is not None else nn.Identity()
+        plain = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+        self.conv = ConvNormAct(2, 1, 7, act=None, norm=norm) if norm is not None else plain
         self.maximum_first = maximum_first
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class SpatialGate(nn.Module):
         maps = [x.mean(1, keepdim=True), x.amax(1, keepdim=True)]
         if self.maximum_first:
             maps.reverse()
-        return x * self.norm(self.conv(torch.cat(maps, dim=1))).sigmoid()  # type: ignore[no-any-return]
+        return x * self.conv(torch.cat(maps, dim=1)).sigmoid()  # type: ignore[no-any-return]
 
 
 class CBAM(nn.Sequential):

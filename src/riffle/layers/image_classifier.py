@@ -73,3 +73,16 @@ def head(width: int, num_classes: int, *, dropout: float = 0.0) -> nn.Module:
     """A linear classifier, behind dropout where there is any."""
     linear = nn.Linear(width, num_classes)
     return nn.Sequential(nn.Dropout(dropout), linear) if dropout else linear
+
+
+def deep_head(c_in: int, hidden: int, num_classes: int, *, dropout: float) -> nn.Sequential:
+    """Two hidden layers with dropout behind each, then the scores: how AlexNet and VGG end."""
+    return nn.Sequential(
+        nn.Linear(c_in, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, num_classes),
+    )

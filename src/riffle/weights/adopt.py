@@ -1,15 +1,20 @@
 """Take over another implementation's weights, tensor by tensor in the order of computation.
 
 Two implementations of one network name their layers differently but list them in the same order. So tensors are paired
-in order, and each pair must have the same role (a weight, a bias, a running mean) and the same shape.
+in order, and each pair must have the same role (a weight, a bias, a running mean) and the same shape. What belongs to
+no layer, such as a class token or positions, each lists at a place of its own: these come first, in the order of their
+roles.
 """
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 import torch
 from torch import Tensor, nn
 
-Norm = nn.modules.batchnorm._NormBase | nn.LayerNorm
+from riffle.weights.norms import Norm
+
+_OF_LAYERS = {"weight", "bias", "mean", "var"}  # the roles of tensors in layers
 
 
 def adopt(
@@ -31,15 +36,15 @@ def adopt(
     """
     if isinstance(reference, nn.Module):
         order = list(reference.modules()) if inputs is None else modules_as_run(reference, inputs)
-        theirs = [tensor for module in order for tensor in _own_tensors(module)]
+        theirs = _layers_last(tensor for module in order for tensor in _own_tensors(module))
     else:
         order = []
-        theirs = _tensors(reference)
-    own = _tensors(network.state_dict())
+        theirs = _layers_last(_tensors(reference))
+    own = _layers_last(_tensors(network.state_dict()))
     if len(own) == len(theirs) + 1 and own[-1][0].endswith("bias"):
         theirs.append(("bias", torch.zeros_like(own[-1][1])))
     for (name, mine), (other, value) in zip(own, theirs, strict=False):
-        if _role(name) != _role(other) or _shape(mine) != _shape(value):
+        if _role(name) != _role(other) or not _fit(mine, value):
             raise ValueError(f"{name} {tuple(mine.shape)} meets {other} {tuple(value.shape)}: not the same layout")
     if len(own) != len(theirs):
         extra, side = (own[len(theirs)], "this network") if len(own) > len(theirs) else (theirs[len(own)], "the other")
@@ -57,9 +62,13 @@ def adopt(
 def modules_as_run(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[nn.Module]:
     """The modules in the order in which they are first called; those that no call reaches are left out."""
     order: dict[nn.Module, None] = {}
-    hooks = [
-        module.register_forward_pre_hook(lambda module, _: order.setdefault(module)) for module in network.modules()
-    ]
+
+    def note(module: nn.Module, _: object) -> None:
+        order.setdefault(module)
+        if isinstance(module, nn.MultiheadAttention):  # reads this layer's tensors without calling it
+            order.setdefault(module.out_proj)
+
+    hooks = [module.register_forward_pre_hook(note) for module in network.modules()]
     was_training = network.training
     try:
         with torch.no_grad():
@@ -83,12 +92,26 @@ def _own_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 def _role(name: str) -> str:
     """What a tensor is to its layer: the last word of its name, as in ``running_mean`` and ``in_proj_weight``."""
-    return name.rsplit(".", 1)[-1].rsplit("_", 1)[-1]
+    role = name.rsplit(".", 1)[-1].rsplit("_", 1)[-1]
+    return "embed" if role == "embedding" else role
 
 
-def _shape(tensor: Tensor) -> tuple[int, ...]:
-    """The shape, without the kernel of a 1x1 convolution: to a vector it is a linear layer."""
-    return tuple(tensor.shape[:2]) if tensor.shape[2:] == (1, 1) else tuple(tensor.shape)
+def _layers_last(tensors: Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+    """Tensors of no layer first, by role; those of layers stay in their order."""
+    named = [(_role(name), name, tensor) for name, tensor in tensors]
+    free = sorted(((role, name, tensor) for role, name, tensor in named if role not in _OF_LAYERS), key=itemgetter(0))
+    return [(name, tensor) for role, name, tensor in [*free, *(row for row in named if row[0] in _OF_LAYERS)]]
+
+
+def _fit(mine: Tensor, value: Tensor) -> bool:
+    """Whether the shapes are one, or those of a linear layer and of the convolution that computes it.
+
+    Such a kernel covers all of its input (1x1 after global pooling), and its values lie in the order of the pixels that
+    flattening gives.
+    """
+    if {mine.ndim, value.ndim} == {2, 4}:
+        return mine.flatten(1).shape == value.flatten(1).shape
+    return mine.shape == value.shape
 
 
 def _norms(modules: Iterable[nn.Module]) -> list[Norm]:
