@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import reference
 import torch
-from peers import build
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from peers import build
 from random_networks import randomize, relative_difference
 from riffle import registry, zoo
 from riffle.models.shufflenet_v1 import bottleneck
@@ -96,6 +99,54 @@ def test_released_weights_find_the_statistics_they_were_trained_with(real_data, 
     stage = network.stages[2]
     stage[1], stage[2] = stage[2], stage[1]
     assert agreement(trunk, images) < 0.95
+
+
+def test_released_weights_tell_cats_from_dogs(real_data, released_trunk):
+    """A linear probe: the trunk's averaged features, and a classifier on them that learns from 200 pictures."""
+    train, validation = (cats_and_dogs(real_data, part) for part in ("train", "val"))
+    accuracy = {}
+    for kind in ("released", "random"):
+        torch.manual_seed(0)
+        network = zoo.create("shufflenet_v2_x0_5_authors")
+        trunk = nn.Sequential(network.stem, network.stages)
+        if kind == "released":
+            adopt(trunk, released_trunk)
+        else:
+            with_statistics_of(trunk, train[0])
+        (x, y), (unseen, labels) = [(averaged_features(trunk, images), t) for images, t in (train, validation)]
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(x, y)
+        accuracy[kind] = probe.score(unseen, labels)
+    assert accuracy["released"] > 0.75
+    assert accuracy["released"] > accuracy["random"] + 0.15
+
+
+def cats_and_dogs(real_data, part: str) -> tuple[torch.Tensor, list[str]]:
+    paths = [
+        path for kind in ("cat", "dog") for path in sorted((real_data / "cats_dogs" / part / kind).glob("*"))[:100]
+    ]
+    if not paths:
+        pytest.skip("no cats_dogs among the real data")
+    preprocessing = Preprocessing(size=128, resize=146, mean=(0, 0, 0), std=(1, 1, 1), channels="BGR")
+    images = torch.from_numpy(np.stack([preprocessing(path) for path in paths]))
+    return images, [path.parent.name for path in paths]
+
+
+def averaged_features(trunk: nn.Module, images: torch.Tensor) -> np.ndarray:
+    trunk.eval()
+    with torch.no_grad():
+        return torch.cat([trunk(some).mean(dim=(2, 3)) for some in images.split(50)]).numpy()
+
+
+def with_statistics_of(trunk: nn.Module, images: torch.Tensor) -> None:
+    """Random weights under which the signal lives: with fresh ones it fades within a few units."""
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean of all that is seen
+    trunk.train()
+    with torch.no_grad():
+        trunk(images)
 
 
 def photographs(real_data) -> torch.Tensor:

@@ -1,17 +1,29 @@
-"""ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices, https://arxiv.org/abs/1707.01083."""
+"""ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices, https://arxiv.org/abs/1707.01083.
+
+Three layouts are in use. The paper's shuffles between the first two convolutions of a unit and joins the shortcut and
+the branch in this order; the authors' release shuffles one convolution later; pytorchcv joins branch and shortcut. The
+numbers are the same, the weights of one do not fit the others: grouped convolutions tell the channels' order.
+"""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from riffle.layers.attention import Gate, squeeze_excite
 from riffle.layers.conv import ConvNormAct, depthwise
 from riffle.layers.image_classifier import ImageClassifier, global_pool
 from riffle.layers.shuffle import ChannelShuffle
 from riffle.registry import register
 
 REPEATS = (4, 8, 4)  # Table 1: units in stages 2, 3 and 4, the first of each with stride 2
+
+
+Branch = Callable[[int, int, int, int], nn.Module]
+"""Makes a bottleneck from c_in, c_out, hidden and stride."""
 
 
 def bottleneck(
@@ -37,41 +49,59 @@ def bottleneck(
 
 
 class ShuffleUnit(nn.Module):
-    """Fig. 2b: the bottleneck beside a shortcut, added."""
+    """Fig. 2b: the bottleneck beside a shortcut, added; a gate weighs the bottleneck's output."""
 
-    def __init__(self, channels: int, *, groups: int, shuffle_late: bool) -> None:
+    def __init__(self, channels: int, *, branch: Branch, gate: Gate | None = None) -> None:
         super().__init__()
-        self.branch = bottleneck(
-            channels, channels, channels // 4, 1, groups=groups, first_groups=groups, shuffle_late=shuffle_late
-        )
+        self.branch = branch(channels, channels, channels // 4, 1)
+        self.gate = gate(channels) if gate is not None else nn.Identity()
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, height, width) to the same shape."""
-        return self.act(x + self.branch(x))  # type: ignore[no-any-return]
+        return self.act(x + self.gate(self.branch(x)))  # type: ignore[no-any-return]
 
 
 class ShuffleDownUnit(nn.Module):
-    """Fig. 2c: stride 2; the averaged input and the bottleneck's output side by side.
+    """Fig. 2c: stride 2; the averaged input and the bottleneck's output side by side."""
 
-    The first one of the network has a dense first convolution, since its input is narrow (Table 1's caption).
-    """
-
-    def __init__(self, c_in: int, c_out: int, *, groups: int, first_groups: int, shuffle_late: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, *, branch: Branch, gate: Gate | None = None) -> None:
         super().__init__()
-        self.branch = bottleneck(
-            c_in, c_out - c_in, c_out // 4, 2, groups=groups, first_groups=first_groups, shuffle_late=shuffle_late
-        )
+        self.branch = branch(c_in, c_out - c_in, c_out // 4, 2)
+        self.gate = gate(c_out - c_in) if gate is not None else nn.Identity()
         self.shortcut = nn.AvgPool2d(3, stride=2, padding=1)
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, c_in, height, width) to (batch, c_out, half the height, half the width)."""
-        return self.act(torch.cat((self.shortcut(x), self.branch(x)), dim=1))  # type: ignore[no-any-return]
+        return self.act(torch.cat((self.shortcut(x), self.gate(self.branch(x))), dim=1))  # type: ignore[no-any-return]
+
+
+class BranchFirstDownUnit(ShuffleDownUnit):
+    """Fig. 2c as in pytorchcv: the bottleneck's output before the averaged input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, c_in, height, width) to (batch, c_out, half the height, half the width)."""
+        return self.act(torch.cat((self.gate(self.branch(x)), self.shortcut(x)), dim=1))  # type: ignore[no-any-return]
+
+
+class JointlyGatedDownUnit(ShuffleDownUnit):
+    """Fig. 2c with a gate that weighs all of the output, the averaged input too."""
+
+    def __init__(self, c_in: int, c_out: int, *, branch: Branch, gate: Gate) -> None:
+        super().__init__(c_in, c_out, branch=branch)
+        self.gate = gate(c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, c_in, height, width) to (batch, c_out, half the height, half the width)."""
+        return self.act(self.gate(torch.cat((self.shortcut(x), self.branch(x)), dim=1)))  # type: ignore[no-any-return]
 
 
 class ShuffleNetV1(ImageClassifier):
-    """Table 1, with ``groups`` choosing its column."""
+    """Table 1, with ``groups`` choosing its column; ``gate`` makes the squeeze-and-excitation of Table 5.
+
+    The first bottleneck of all has a dense first convolution, since its input is narrow (Table 1's caption).
+    """
 
     def __init__(
         self,
@@ -82,6 +112,8 @@ class ShuffleNetV1(ImageClassifier):
         in_channels: int = 3,
         classifier_bias: bool = True,
         shuffle_late: bool = False,
+        down_unit: Callable[..., nn.Module] = ShuffleDownUnit,
+        gate: Gate | None = None,
     ) -> None:
         super().__init__()
         c_stem, *c_stages = widths
@@ -89,14 +121,14 @@ class ShuffleNetV1(ImageClassifier):
             ConvNormAct(in_channels, c_stem, 3, stride=2),
             nn.MaxPool2d(3, stride=2, padding=1),
         )
-        down = partial(ShuffleDownUnit, groups=groups, shuffle_late=shuffle_late)
-        unit = partial(ShuffleUnit, groups=groups, shuffle_late=shuffle_late)
+        dense = partial(bottleneck, groups=groups, first_groups=1, shuffle_late=shuffle_late)
+        grouped = partial(bottleneck, groups=groups, first_groups=groups, shuffle_late=shuffle_late)
         self.stages = nn.Sequential()
         c_in = c_stem
         for c_out, repeats in zip(c_stages, REPEATS, strict=True):
-            first_groups = 1 if c_in == c_stem else groups
-            units = [unit(c_out) for _ in range(repeats - 1)]
-            self.stages.append(nn.Sequential(down(c_in, c_out, first_groups=first_groups), *units))
+            first = down_unit(c_in, c_out, branch=grouped if len(self.stages) else dense, gate=gate)
+            units = [ShuffleUnit(c_out, branch=grouped, gate=gate) for _ in range(repeats - 1)]
+            self.stages.append(nn.Sequential(first, *units))
             c_in = c_out
         self.neck = nn.Identity()
         self.pool = global_pool()
@@ -134,4 +166,29 @@ RELEASED = {
     for name, row in VARIANTS.items()
     if row["groups"] in (3, 8) and not name.endswith("x0_25")
 }
-register(ShuffleNetV1, {**VARIANTS, **RELEASED})
+# pytorchcv's weights: the paper's widths and two in between.
+PYTORCHCV: dict[str, dict[str, Any]] = {
+    #                                                          stem, stage 2, 3, 4
+    "shufflenet_v1_g1_x0_25_pytorchcv": dict(groups=1, widths=(6, 36, 72, 144), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g1_x0_5_pytorchcv": dict(groups=1, widths=(12, 72, 144, 288), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g1_x0_75_pytorchcv": dict(groups=1, widths=(18, 108, 216, 432), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g1_x1_0_pytorchcv": dict(groups=1, widths=(24, 144, 288, 576), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g2_x1_0_pytorchcv": dict(groups=2, widths=(24, 200, 400, 800), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g3_x0_25_pytorchcv": dict(groups=3, widths=(6, 60, 120, 240), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g3_x0_5_pytorchcv": dict(groups=3, widths=(12, 120, 240, 480), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g3_x0_75_pytorchcv": dict(groups=3, widths=(18, 180, 360, 720), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g3_x1_0_pytorchcv": dict(groups=3, widths=(24, 240, 480, 960), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g4_x1_0_pytorchcv": dict(groups=4, widths=(24, 272, 544, 1088), down_unit=BranchFirstDownUnit),
+    "shufflenet_v1_g8_x1_0_pytorchcv": dict(groups=8, widths=(24, 384, 768, 1536), down_unit=BranchFirstDownUnit),
+}
+# Neither paper says where the gates are, and no one place gives the numbers of both. The SENet paper's 2.4M parameters
+# (Table 3) are those of gates on the branches (2.48M; on the units' whole outputs they were 2.59M). Its 142M cannot be
+# had: the gates come to 0.6M, and the network without them to 137M, where it prints 140M. ShuffleNet's 527M (Table 5)
+# ask for gates on the whole outputs of the units of stride 2 (526.9M; on the branches 526.5M, which rounds to 526M).
+SE: dict[str, dict[str, Any]] = {
+    "se_shufflenet_v1_g3_x1_0": dict(groups=3, widths=(24, 240, 480, 960), gate=squeeze_excite()),
+    "se_shufflenet_v1_g3_x2_0": dict(
+        groups=3, widths=(48, 480, 960, 1920), gate=squeeze_excite(), down_unit=JointlyGatedDownUnit
+    ),
+}
+register(ShuffleNetV1, {**VARIANTS, **RELEASED, **PYTORCHCV, **SE})
