@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,3 +77,26 @@ def shipped(finished_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert agreement.pictures == len(finished_run.validation) == 12
     assert agreement.largest_difference <= TOLERANCE
     return path
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A Hub in memory that the Hub's own library talks to, signed in as ``me``, with a cache of its own."""
+    import httpx2
+    import huggingface_hub
+    from huggingface_hub.utils import disable_progress_bars
+
+    from fake_hub import TOKEN, FakeHub
+
+    disable_progress_bars()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    at_once = SimpleNamespace(sleep=lambda _: None)  # where the library would wait before it tries again
+    monkeypatch.setattr("huggingface_hub.utils._http.time", at_once)
+    fake = FakeHub()
+    huggingface_hub.set_client_factory(
+        lambda: httpx2.Client(transport=httpx2.MockTransport(fake.answer), follow_redirects=True)
+    )
+    yield fake
+    huggingface_hub.set_client_factory(huggingface_hub.utils._http.default_client_factory)

@@ -22,6 +22,7 @@ _HOME = {
     "load": "riffle.zoo",
     "names": "riffle.zoo",
     "profile": "riffle.profiling.cost",
+    "push": "riffle.verbs.push",
     "replace_head": "riffle.training.transfer",
     "train": "riffle.verbs.train",
 }
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "names",
     "profile",
+    "push",
     "replace_head",
     "train",
 ]
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from riffle.training.transfer import replace_head
     from riffle.verbs.evaluate import evaluate
     from riffle.verbs.export import export
+    from riffle.verbs.push import push
     from riffle.verbs.train import Run, train
     from riffle.zoo import create, load, names
 

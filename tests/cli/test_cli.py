@@ -80,6 +80,45 @@ def test_a_run_and_its_file_are_used_alike(finished_run, shipped, folder_of_digi
     assert scores[0].split("loss")[0] == scores[1].split("loss")[0]
 
 
+def test_a_network_goes_to_the_hub_and_comes_back(hub, finished_run, folder_of_digits, capsys):
+    run = finished_run.folder.path
+    status, told, _ = said(capsys, "push", run, "me/digits", "--private", "--message", "first", "--license", "mit")
+    assert status == 0
+    assert "https://huggingface.co/me/digits" in told
+    assert 'riffle.load("me/digits")' in told
+    assert "riffle predict me/digits PICTURE" in told
+    assert hub.repositories["me/digits"].private
+    assert hub.repositories["me/digits"].messages == ["first"]
+    picture = next((folder_of_digits / "digit 0").iterdir())
+    (_, here, _), (status, there, _) = (said(capsys, "predict", source, picture) for source in (run, "me/digits"))
+    assert status == 0
+    assert here.splitlines()[0] == there.splitlines()[0]
+    status, told, _ = said(capsys, "evaluate", "me/digits", "--data", folder_of_digits)
+    assert status == 0
+    assert "on 60 pictures" in told
+
+
+def test_what_the_hub_has_not_or_refuses_is_one_line(hub, finished_run, tmp_path, capsys, monkeypatch):
+    run, picture = finished_run.folder.path, finished_run.validation[0]
+    for words, *arguments in (
+        ("there is nothing at", "push", tmp_path / "nowhere", "me/digits"),
+        ("holds no saved network", "push", tmp_path, "me/digits"),
+        ("called owner/name; got 'digits'", "push", run, "digits"),
+        ("no such right to you/digits", "push", run, "you/digits"),
+        ("licences like apache-2.0", "push", run, "me/digits", "--license", "(c) me"),
+        ("the Hub has no you/digits", "predict", "you/digits", picture),
+        ("the Hub has no you/digits", "train", "digits", "--weights", "you/digits", "--out", tmp_path / "new"),
+    ):
+        refused(capsys, words, *arguments)
+    hub.unreachable = True
+    refused(capsys, "the Hub could not be reached", "push", run, "me/digits")
+    refused(capsys, "the Hub did not answer", "predict", "me/digits", picture)
+    monkeypatch.delenv("HF_TOKEN")
+    refused(capsys, "hf auth login", "push", run, "me/digits")
+    assert not hub.repositories
+    assert not (tmp_path / "new").exists()
+
+
 def test_models_lists_the_catalogue(capsys):
     status, told, _ = said(capsys, "models", "shufflenet_v2_x?_0", "--json")
     assert status == 0

@@ -1,6 +1,7 @@
 import gc
 import json
 import multiprocessing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,11 +9,13 @@ from safetensors.torch import load_file
 
 import riffle
 from riffle.hardware import cores
+from riffle.profiling.cost import profile
 from riffle.training import loop
 from riffle.training.progress import Reporter
 from riffle.training.recipe import Recipe
 from riffle.training.run import Run
 from riffle.verbs.train import train
+from riffle.weights.record import COST
 
 RECIPE = Recipe(
     optimizer="sgd",
@@ -131,6 +134,12 @@ def test_the_folder_tells_the_whole_story(finished_run):
     config = json.loads((folder / "best" / "config.json").read_text())
     assert config["classes"] == ["digit 0", "digit 1", "digit 2"]
     assert config["reproduce"]["recipe"]["epochs"] == 8
+    assert config["reproduce"]["environment"]["torch"] == torch.__version__
+    assert "from_python" not in config["reproduce"]
+    assert config["expected"]["held-out pictures"] == 12
+    assert config["expected"]["pictures learned from"] == 48
+    counted = profile(finished_run.model, size=32)
+    assert config["cost"] == {name: getattr(counted, name) for name in COST}
     assert config["preprocessing"]["size"] == 32
 
 
@@ -226,6 +235,9 @@ def test_a_users_own_network_trains(folder_of_digits, tmp_path):
     before = own[0].weight.clone()
     run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1), model=own)
     assert torch.equal(before, own[0].weight)
+    assert Run.open(tmp_path / "run").setup.from_python
+    assert "trained from Python" in (run.folder.best / "README.md").read_text()
+    assert run.setup.differences(replace(run.setup, from_python=False)) == []
     again = riffle.load(tmp_path / "run", network=own)
     assert again is own
     assert not torch.equal(before, own[0].weight)  # the trained weights, only now: training worked on a copy

@@ -14,7 +14,7 @@ from riffle import registry, zoo
 from riffle.card import Card, card_of
 from riffle.compression import fuse
 from riffle.preprocessing import Preprocessing
-from riffle.weights.native import CONFIG, WEIGHTS, Record, load_folder, read_config, save_folder
+from riffle.weights.native import CONFIG, WEIGHTS, Record, load_folder, read_config, record_from, save_folder
 
 FACTS = {
     "classes": ("cat", "dög", "bird"),
@@ -57,6 +57,18 @@ def test_what_is_saved_comes_back(tmp_path, network):
         assert torch.equal(loaded(x), network.eval()(x))
 
 
+@pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0"])
+def test_collapsed_branches_come_back(tmp_path, name):
+    network = fuse(small(name))
+    save_folder(network, tmp_path / "net", Record())
+    loaded = load_folder(tmp_path / "net")
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in loaded.modules())
+    assert list(loaded.state_dict()) == list(network.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), network(x))
+
+
 def test_a_network_without_a_name_is_filled_in_place(tmp_path):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2))
     network.card = Card(classes=("a", "b"))
@@ -78,8 +90,33 @@ def test_the_folder_describes_itself(tmp_path):
     assert (config["expected"], config["reproduce"]) == (record.expected, record.reproduce)
     card = (tmp_path / "pets" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\n")
-    for words in ("# shufflenet_v1_g3_x0_25", "3 classes: cat, dög, bird", "top1: 61.5", '"epochs": 3', "BGR"):
+    assert (config["cost"], config["licence"]) == ({}, None)
+    for words in (
+        "# shufflenet_v1_g3_x0_25",
+        "3 classes: `cat`, `dög`, `bird`",
+        "`top1`: `61.5`",
+        '"epochs": 3',
+        "BGR",
+    ):
         assert words in card
+
+
+@pytest.mark.parametrize("error", [TypeError, ZeroDivisionError, AssertionError, KeyError, AttributeError])
+def test_arguments_that_break_a_constructor(saved, monkeypatch, error):
+    def build(*_, **__):
+        raise error("of no use")
+
+    monkeypatch.setattr(registry, "build", build)
+    assert "describes no network that can be built: " in answer(saved)
+
+
+def test_a_folder_of_an_earlier_version_loads(saved):
+    config = read_config(saved)
+    for later in ("cost", "licence"):
+        del config[later]
+    (saved / CONFIG).write_text(json.dumps(config))
+    assert card_of(load_folder(saved)).classes == FACTS["classes"]
+    assert record_from(read_config(saved)) == Record()
 
 
 def test_a_run_gives_its_best_network(tmp_path):

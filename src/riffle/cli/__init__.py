@@ -6,6 +6,7 @@ COMMANDS = {
     "evaluate": "Judge a run, or an exported file, on held-out pictures.",
     "predict": "Classify a picture or a folder of pictures.",
     "export": "Write a run's network to a file that needs no torch, proven to give the same answers.",
+    "push": "Publish a run's network on the Hugging Face Hub, with a card that tells what to expect of it.",
     "models": "List the networks: what they cost, what their papers promise, whose weights there are.",
     "profile": "Tell what a network costs: parameters, MACs, memory access, and time on this machine.",
 }

@@ -9,7 +9,7 @@ def predict(source: str, picture: Path, /, *, top: int = 3) -> None:
     Parameters
     ----------
     source
-        A run's folder or an exported file; the file needs no torch.
+        A run's folder, owner/name on the Hub, or an exported file; the file needs no torch.
     picture
         A picture, or a folder of them.
     top

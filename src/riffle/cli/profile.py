@@ -1,11 +1,9 @@
 """``riffle profile``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-
-from riffle.profiling.report import By
 
 if TYPE_CHECKING:
     from riffle.verbs.profile import Examined
@@ -18,7 +16,7 @@ def profile(
     against: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     size: int | None = None,
     batch: int = 1,
-    by: By = "kind",
+    by: Literal["kind", "module", "operation"] = "kind",
     depth: int | None = None,
     time: bool = False,
     threads: int = 1,

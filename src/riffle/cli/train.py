@@ -42,7 +42,7 @@ def train(
     out
         The run's folder; runs/NAME of the data when left out. The same command goes on where a run stopped.
     weights
-        Start from these: torchvision, a folder that Riffle saved, or a file of weights.
+        Start from these: torchvision, a folder that Riffle saved, a file of weights, or owner/name on the Hub.
     recipe
         Preset (quick, scratch, finetune, digits) or a TOML file; the flags below change single settings.
     """

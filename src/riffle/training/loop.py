@@ -14,9 +14,10 @@ from riffle.card import card_of
 from riffle.data.augment import batch_augment
 from riffle.data.images import Split
 from riffle.data.loaders import EpochBatches, training_loader, workers_for
-from riffle.hardware import cores
+from riffle.hardware import cores, environment
 from riffle.layers.pixel_input import Normalize, to_images
 from riffle.preprocessing import Preprocessing
+from riffle.profiling.cost import profile
 from riffle.training.checkpoint import State, load_checkpoint, save_checkpoint
 from riffle.training.evaluate import evaluate, judging_loader
 from riffle.training.progress import Reporter
@@ -24,7 +25,8 @@ from riffle.training.recipe import Recipe
 from riffle.training.run import Run, RunFolder, Setup
 from riffle.training.schedule import learning_rate, seed_step
 from riffle.training.transfer import freeze, set_training
-from riffle.weights.native import Record, save_folder
+from riffle.weights.native import save_folder
+from riffle.weights.record import COST, HELD_OUT, LEARNED, LOSS, TOP1, TOP5, Record
 
 SAVE_SECONDS = 120.0
 """Time after which a checkpoint is written within an epoch, so that a long one is not lost."""
@@ -64,6 +66,9 @@ def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
 
 
+_WORDS = {"top1": TOP1, "top5": TOP5, "loss": LOSS}
+
+
 class _Training:
     """One run in progress."""
 
@@ -84,6 +89,7 @@ class _Training:
             flip=recipe.flip,
             workers=workers_for(split.train, cores()),
         )
+        self.cost = _cost(network, recipe.size)  # before accelerate puts its own forward into it
         freeze(network, recipe.transfer)
         # Channels innermost: convolutions of small networks take about 0.6 of the time so, forward and backward.
         self.network = network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -160,11 +166,18 @@ class _Training:
         state.finished = state.epoch >= recipe.epochs or bool(stale)
         if self.accelerator.is_main_process:
             if is_better:
-                reproduce = {**self.setup.to_dict()["run"], "recipe": recipe.to_dict()}
-                save_folder(self.network, self.folder.best, Record(expected=_expected(entry), reproduce=reproduce))
+                save_folder(self.network, self.folder.best, self._record(entry))
             self._save()
             self.folder.log(state)
         self.reporter.say(_line(entry, recipe.epochs, is_better))
+
+    def _record(self, entry: dict[str, Any]) -> Record:
+        """What the best network's folder tells about it."""
+        expected = {words: entry[name] for name, words in _WORDS.items() if name in entry}
+        expected |= {HELD_OUT: len(self.split.validation), LEARNED: len(self.split.train)}
+        run = self.setup.to_dict()["run"]
+        reproduce = {**run, "recipe": self.recipe.to_dict(), "environment": environment()}
+        return Record(expected, reproduce, self.cost)
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
@@ -182,9 +195,12 @@ def _rank(entry: dict[str, Any]) -> tuple[float, float]:
     return entry["top1"], -entry["loss"]
 
 
-def _expected(entry: dict[str, Any]) -> dict[str, Any]:
-    names = {"top1": "top-1 on held-out pictures, %", "top5": "top-5 on held-out pictures, %", "loss": "loss, nats"}
-    return {words: entry[name] for name, words in names.items() if name in entry}
+def _cost(network: nn.Module, size: int) -> dict[str, int]:
+    try:
+        counted = profile(network, size=size)
+    except ValueError:  # it looks at numbers on its way; it may well learn all the same
+        return {}
+    return {name: getattr(counted, name) for name in COST}
 
 
 def _line(entry: dict[str, Any], epochs: int, is_better: bool) -> str:

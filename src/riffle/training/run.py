@@ -34,12 +34,16 @@ class Setup:
     """Of the data."""
     threads: int = 1
     """Computing threads: their number decides the order of sums, so a run keeps it."""
+    from_python: bool = False
+    """The network was handed over as an object: its weights at the start have no name."""
 
     def to_dict(self) -> dict[str, Any]:
         """As ``recipe.toml`` has it."""
         run = {"data": self.data, "model": self.model, "fingerprint": self.fingerprint, "threads": self.threads}
         if self.weights is not None:
             run["weights"] = self.weights
+        if self.from_python:
+            run["from_python"] = True
         return {"run": run, "recipe": self.recipe.to_dict()}
 
     @classmethod
@@ -55,14 +59,17 @@ class Setup:
             raise ValueError(f"{path} is damaged or not of this version: {error}") from error
 
     def differences(self, other: "Setup") -> list[str]:
-        """The settings in which two set-ups differ, each as ``name: own, not other``; threads do not count."""
+        """The settings in which two set-ups differ, each as ``name: own, not other``.
+
+        How many threads there are, and in what form the network was handed over, makes no other run.
+        """
         mine = {**self.to_dict()["run"], **self.recipe.to_dict()}
         theirs = {**other.to_dict()["run"], **other.recipe.to_dict()}
         names = dict.fromkeys([*mine, *theirs])
         return [
             f"{name} {mine.get(name)}, not {theirs.get(name)}"
             for name in names
-            if name != "threads" and mine.get(name) != theirs.get(name)
+            if name not in ("threads", "from_python") and mine.get(name) != theirs.get(name)
         ]
 
 

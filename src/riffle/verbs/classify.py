@@ -8,15 +8,13 @@ from riffle.deployment.session import PictureClassifier, Session
 
 
 def classifier(source: str | Path) -> PictureClassifier:
-    """What classifies pictures: a run's best network, a saved network, or an exported file.
+    """What classifies pictures: a run's best network, a saved network (here or on the Hub), or an exported file.
 
     Raises:
         ValueError: there is none at ``source``.
     """
     if is_exported(source):
         return Session(source)
-    if not Path(source).exists():
-        raise ValueError(f"there is nothing at {source}: give a run's folder or an exported file")
     return NetworkSession(zoo.load(source))
 
 

@@ -71,6 +71,7 @@ def train(
         recipe=recipe,
         fingerprint=split.fingerprint,
         threads=compute_threads(),
+        from_python=isinstance(model, nn.Module),
     )
     folder = RunFolder(Path(out))
     freeze(network, recipe.transfer)  # refuses what cannot be frozen before the folder is claimed

@@ -1,7 +1,6 @@
 """Folders that describe themselves: ``config.json``, ``model.safetensors`` and a model card, as on the Hub."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,21 @@ from riffle import registry
 from riffle.card import Card, card_of
 from riffle.files import replacing_folder
 from riffle.preprocessing import Preprocessing
+from riffle.weights import hub
+from riffle.weights.model_card import model_card
+from riffle.weights.norms import norm_eps, set_norm_eps
+from riffle.weights.record import Record as Record
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+README = "README.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What a reader of a saved network wants to know beside the card: what to expect of it and how it was made."""
-
-    expected: dict[str, Any] = field(default_factory=dict)
-    """Scores on held-out pictures, by name."""
-    reproduce: dict[str, Any] = field(default_factory=dict)
-    """The recipe and the data it was trained with."""
-
-
-def save_folder(network: nn.Module, folder: Path, record: Record) -> None:
+def save_folder(network: nn.Module, folder: Path, record: Record, *, address: str | None = None) -> None:
     """Write a network with its card. The folder appears whole or not at all.
+
+    ``address`` is where the model card tells to load it from; the folder's name when left out.
 
     Raises:
         ValueError: the folder holds something else than a saved network.
@@ -42,19 +38,25 @@ def save_folder(network: nn.Module, folder: Path, record: Record) -> None:
         "name": card.name,
         "arguments": dict(card.arguments),
         "rewrites": list(card.rewrites),
+        "norm_eps": norm_eps(network),
         "classes": None if card.classes is None else list(card.classes),
         "preprocessing": None if card.preprocessing is None else card.preprocessing.to_dict(),
         "expected": record.expected,
         "reproduce": record.reproduce,
+        "cost": record.cost,
+        "licence": record.licence,
     }
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).exists():
         raise ValueError(f"{folder} holds other files: choose another folder")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    weights = save(state, metadata={"format": "pt"})
+    params = sum(parameter.numel() for parameter in network.parameters())
+    readme = model_card(card, record, address=address or folder.name, params=params, weights_bytes=len(weights))
     with replacing_folder(folder) as draft:
-        (draft / WEIGHTS).write_bytes(save(state, metadata={"format": "pt"}))
+        (draft / WEIGHTS).write_bytes(weights)
         (draft / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (draft / "README.md").write_text(_model_card(card, record, folder.name), encoding="utf-8")
+        (draft / README).write_text(readme, encoding="utf-8")
 
 
 def load_folder(folder: Path, *, network: nn.Module | None = None) -> nn.Module:
@@ -76,13 +78,29 @@ def load_folder(folder: Path, *, network: nn.Module | None = None) -> nn.Module:
             raise ValueError(f"{folder} holds a network that Riffle has no name for: build it and pass it as network=…")
         try:
             network = registry.build(config["name"], **config["arguments"])
-        except (TypeError, RuntimeError) as error:
+        except (TypeError, RuntimeError, ArithmeticError, AssertionError, AttributeError, LookupError) as error:
             raise ValueError(f"{folder / CONFIG} describes no network that can be built: {error}") from error
         for rewrite in config["rewrites"]:
             network = registry.rewrite_named(rewrite)(network)
     fill(network, state, source=str(folder))
+    set_norm_eps(network, config.get("norm_eps", {}))
     network.card = card_from(config)  # type: ignore[assignment]  # a plain attribute
     return network.eval()
+
+
+def fetch_folder(address: str) -> Path:
+    """The folder of a network that somebody published on the Hub, in the Hub library's cache.
+
+    Raises:
+        ValueError: the Hub has none there, it is not one of Riffle's, or there is no network connection.
+    """
+    repository, revision = hub.parsed(address)
+    folder = hub.snapshot(repository, (CONFIG, README), revision=revision)
+    try:
+        read_config(folder)  # before the weights come: another library's may be gigabytes
+    except ValueError:
+        raise ValueError(f"{address} on the Hub is not a network that this version of Riffle saved") from None
+    return hub.snapshot(repository, (CONFIG, README, WEIGHTS), revision=folder.name)
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
@@ -111,11 +129,19 @@ def read_config(folder: Path) -> dict[str, Any]:
         if not isinstance(config["name"], str | None):
             raise KeyError("name")
         card_from(config)
+        if not all(isinstance(eps, float) for eps in config.get("norm_eps", {}).values()):
+            raise KeyError("norm_eps")
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no saved network ({CONFIG} is missing)") from None
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a description that this version of Riffle can read") from error
     return config
+
+
+def record_from(config: dict[str, Any]) -> Record:
+    """The record in a config; what older versions did not write is empty."""
+    kinds: dict[str, type] = {"expected": dict, "reproduce": dict, "cost": dict, "licence": str}
+    return Record(**{name: config[name] for name, kind in kinds.items() if isinstance(config.get(name), kind)})
 
 
 def card_from(config: dict[str, Any]) -> Card:
@@ -127,40 +153,3 @@ def card_from(config: dict[str, Any]) -> Card:
         preprocessing=None if config["preprocessing"] is None else Preprocessing.from_dict(config["preprocessing"]),
         classes=None if config["classes"] is None else tuple(config["classes"]),
     )
-
-
-def _model_card(card: Card, record: Record, title: str) -> str:
-    """Four questions, answered from the facts: what to expect, how to load, how to preprocess, how to reproduce."""
-    front = "---\nlibrary_name: riffle-vision\npipeline_tag: image-classification\n---\n"
-    expected = "\n".join(f"- {name}: {value}" for name, value in record.expected.items()) or "Not measured."
-    classes = "" if card.classes is None else f"\n{len(card.classes)} classes: {', '.join(card.classes[:20])}"
-    classes += " …\n" if card.classes and len(card.classes) > 20 else "\n"
-    steps = record.reproduce or {"recipe": "not recorded"}
-    return f"""{front}# {card.name or title}
-{classes}
-## What to expect
-
-{expected}
-
-## How to load
-
-```python
-import riffle
-
-network = riffle.load("{title}")  # this folder
-```
-
-## How to preprocess
-
-```json
-{json.dumps(card.preprocessing.to_dict() if card.preprocessing else None, indent=2)}
-```
-
-`riffle.load(...).card.preprocessing("picture.jpg")` gives the network's input as an array.
-
-## How to reproduce
-
-```json
-{json.dumps(steps, indent=2, ensure_ascii=False)}
-```
-"""
