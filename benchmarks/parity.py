@@ -17,19 +17,15 @@ import torch
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
-from peers import PEERS, build  # noqa: E402
-from random_networks import randomize  # noqa: E402
-from riffle import zoo  # noqa: E402
-from riffle.weights.adopt import adopt  # noqa: E402
+from peers import PEERS, pair  # noqa: E402
+from riffle.catalogue import catalogue  # noqa: E402
 
 
 def error(row: dict[str, str]) -> float:
     """The error of one pair of networks."""
+    theirs, ours = (network.float() for network in pair(row))
     size = int(row["size"])
     inputs = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
-    theirs = randomize(build(row["library"], row["peer"])).float()
-    ours = zoo.create(row["network"]).eval()
-    adopt(ours, theirs, inputs=(inputs[:1],))
     with torch.no_grad():
         expected, got = theirs(inputs), ours(inputs)
     return ((got - expected).abs().max() / (expected[0] - expected[1]).abs().max()).item()
@@ -41,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(1)
     writer = csv.DictWriter(sys.stdout, [*PEERS[0], "version", "torch", "error"], lineterminator="\n")
     writer.writeheader()
-    for row in PEERS:
+    for row in sorted(PEERS, key=lambda row: catalogue(row["network"])[0]["params"]):
         if fnmatch(row["network"], pattern):
             versions = {"version": version(row["library"]), "torch": version("torch")}
             writer.writerow({**row, **versions, "error": f"{error(row):.1e}"})

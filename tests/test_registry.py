@@ -7,7 +7,7 @@ from riffle.card import Card, card_of
 
 def test_names_match_a_pattern_in_the_order_of_the_table():
     assert registry.names("shufflenet_v2_x?_?") == [f"shufflenet_v2_x{w}" for w in ("0_5", "1_0", "1_5", "2_0")]
-    assert registry.names("resnext*") == []
+    assert registry.names("resnest*") == []
     assert len(set(registry.names())) == len(registry.names())
 
 

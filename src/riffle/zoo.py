@@ -14,9 +14,10 @@ from riffle import registry
 from riffle.card import card_of
 from riffle.profiling.cost import profile
 from riffle.training.transfer import head_of, replace_head
-from riffle.weights import native, sources
+from riffle.weights import hub, native, sources
 from riffle.weights.adopt import adopt
 from riffle.weights.files import read_state
+from riffle.weights.norms import set_norm_eps
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -38,15 +39,16 @@ def create(
         name: variant, as ``riffle models`` lists them.
         weights: None for fresh ones; who publishes them, as in ``"torchvision"``, ``"timm"`` or ``"package"``, with a
             tag where there are several, as in ``"timm:resnet50.a1_in1k"`` (downloads are kept in torch's cache, and
-            ``"package"`` needs no network); a folder that Riffle saved; or a file of weights, Riffle's own or another
-            implementation's with its layers in the order in which they run.
+            ``"package"`` needs no network); a folder that Riffle saved; a file of weights, Riffle's own or another
+            implementation's with its layers in the order in which they run; or ``owner/name`` on the Hub.
         num_classes: size of the output; None for that of the weights, or the variant's own (1000 for pictures).
             Another number than that of the weights gets a fresh last layer.
         in_channels: channels of the input; 3 when left out and wherever weights are given.
-        size: the pictures' side in pixels, for the networks whose layers depend on it (``lenet``); others only note it.
+        size: the pictures' side in pixels, for the networks whose layers depend on it (``lenet``, ``vit_b_16``);
+            others only note it. Published weights keep the size that they were trained at.
 
     Raises:
-        ValueError: no such network or weights, or they do not fit.
+        ValueError: no such network or weights, they do not fit, or the network knows no classes or channels.
     """
     sized = {"size": size} if size is not None and registry.takes(name, "size") else {}
     if weights is None:
@@ -57,7 +59,7 @@ def create(
     source = sources.find(name, str(weights))
     if source is not None:
         network = _published(name, source)
-    elif Path(weights).is_dir():
+    elif Path(weights).is_dir() or _is_on_hub(weights):
         network = load(weights)
         if card_of(network).name != name:
             raise ValueError(f"{weights} holds the weights of {card_of(network).name}, not of {name}")
@@ -66,7 +68,8 @@ def create(
     else:
         origins = ", ".join(source.name for source in sources.available(name))
         raise ValueError(
-            f"no weights {weights} for {name}: give a folder, a file" + (f", or {origins}" * bool(origins))
+            f"no weights {weights} for {name}: give a folder, a file, owner/name on the Hub"
+            + (f", or {origins}" * bool(origins))
         )
     if num_classes is not None and len(head_of(network).weight) != num_classes:
         network = replace_head(network, num_classes)
@@ -74,13 +77,30 @@ def create(
 
 
 def load(folder: str | Path, *, network: nn.Module | None = None) -> nn.Module:
-    """A network from a folder that Riffle saved: a run (its best weights) or a single network, in evaluation mode.
+    """A network that Riffle saved, in evaluation mode: from a folder, or from the Hugging Face Hub.
 
-    ``network`` takes the weights where the folder holds a network that has no registered name.
+    Args:
+        folder: a run (its best weights) or a single network; where there is none, a repository of the Hub,
+            ``owner/name`` or ``owner/name@revision``. It is downloaded once and kept in the Hub library's cache.
+        network: takes the weights where the folder holds a network that has no registered name.
+
+    Raises:
+        ValueError: there is nothing of the kind, or it is damaged. Nothing that comes is unpickled.
     """
+    if _is_on_hub(folder):
+        return _from_hub(str(folder), network)
+    return native.load_folder(saved_in(folder), network=network)
+
+
+def saved_in(folder: str | Path) -> Path:
+    """Where a run, or a single network, has its saved network; raises ``ValueError`` where there is nothing at all."""
     folder = Path(folder)
+    if not folder.exists():
+        raise ValueError(
+            f"there is nothing at {folder}: give a run's folder, a saved network's, or owner/name on the Hub"
+        )
     best = folder / "best"
-    return native.load_folder(best if best.is_dir() else folder, network=network)
+    return best if best.is_dir() else folder
 
 
 def count(name: str, size: int | None = None) -> dict[str, Any] | None:
@@ -104,6 +124,22 @@ def count(name: str, size: int | None = None) -> dict[str, Any] | None:
     }
 
 
+def _is_on_hub(source: str | Path) -> bool:
+    """Whether a source can only mean a repository of the Hub: what lies here under that name comes first."""
+    return isinstance(source, str) and hub.is_address(source) and not Path(source).exists()
+
+
+def _from_hub(address: str, network: nn.Module | None) -> nn.Module:
+    try:
+        folder = native.fetch_folder(address)
+    except ValueError as error:
+        raise ValueError(f"there is no folder {address} here; {error}") from error
+    try:
+        return native.load_folder(folder, network=network)
+    except ValueError as error:
+        raise ValueError(f"{address} on the Hub can't be loaded: {error}") from error
+
+
 def _published(name: str, source: sources.Source) -> nn.Module:
     state = sources.state_of(source)
     sized = {"size": source.preprocessing.size} if registry.takes(name, "size") else {}
@@ -112,6 +148,8 @@ def _published(name: str, source: sources.Source) -> nn.Module:
         adopt(network, state)
     except ValueError as error:
         raise ValueError(f"the weights {source.name} are not those of {name}: {error}") from error
+    if source.norm_eps is not None:
+        set_norm_eps(network, source.norm_eps)
     network.card = replace(card_of(network), preprocessing=source.preprocessing)  # type: ignore[assignment]
     return network
 

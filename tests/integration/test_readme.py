@@ -25,15 +25,20 @@ def in_a_folder_with_pets(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_commands(in_a_folder_with_pets):
-    (commands,) = [block for block in blocks("README.md", "sh") if "riffle " in block]
-    for line in commands.splitlines():
+def test_the_commands(in_a_folder_with_pets, hub):
+    commands = [block for block in blocks("README.md", "sh") if "riffle " in block]
+    for line in "".join(commands).splitlines():
         program, *arguments = shlex.split(line)
         assert program == "riffle"
         if arguments[0] == "train":
             arguments[arguments.index("--epochs") + 1] = "2"
         assert run_command(arguments) == 0, line
     assert (in_a_folder_with_pets / "runs/pets/report.html").exists()
+    assert not hub.asked
+    (published,) = blocks("README.md", "console")  # what needs the Hub gets one in memory
+    for line in published.splitlines():
+        assert run_command(shlex.split(line.removeprefix("$ riffle "))) == 0, line
+    assert hub.repositories.keys() == {"me/pets"}
 
 
 def test_the_python(in_a_folder_with_pets):
@@ -44,6 +49,6 @@ def test_the_python(in_a_folder_with_pets):
 
 
 def test_both_languages_show_the_same_code():
-    for language in ("sh", "python", "text"):
+    for language in ("sh", "python", "text", "console"):
         shown = [[re.sub(r"\s*#.*", "", block) for block in blocks(readme, language)] for readme in READMES]
         assert shown[0] == shown[1]

@@ -1,13 +1,10 @@
 """Every network equals its peers in torchvision, timm and pytorchcv, with weights adopted from them, in float64."""
 
 import pytest
-import torch
-from peers import PEERS, build
 from test_published_numbers import PUBLISHED
 
-from random_networks import randomize, relative_difference
-from riffle import zoo
-from riffle.weights.adopt import adopt
+from peers import PEERS, pair
+from random_networks import relative_difference
 
 TOLERANCE = 1e-9
 QUICK = 8_000_000  # parameters; larger networks take seconds each
@@ -29,8 +26,5 @@ def is_slow(row: dict[str, str]) -> bool:
     ],
 )
 def test_equals_its_peer(row):
-    theirs = randomize(build(row["library"], row["peer"]))
-    ours = zoo.create(row["network"]).double().eval()
-    size = int(row["size"])
-    adopt(ours, theirs, inputs=(torch.zeros(1, 3, size, size, dtype=torch.float64),))
-    assert relative_difference(theirs, ours, (3, size, size)) < TOLERANCE
+    theirs, ours = pair(row)
+    assert relative_difference(theirs, ours, (3, int(row["size"]), int(row["size"]))) < TOLERANCE

