@@ -1,7 +1,9 @@
 """How far each network's float32 answers are from its peers' in torchvision, timm and pytorchcv.
 
 Weights are random, keep the signal's variance, and are adopted from the peer; the error is the largest difference of
-the two outputs, relative to how much another input changes the output. Writes CSV.
+the two outputs, relative to how much another input changes the output. Random weights make the deepest gated networks
+ill-conditioned: float32's rounding grows with every unit there, and only float64 (`tests/models/test_peers.py`) tells
+that the two are equal. Writes CSV.
 
     python benchmarks/parity.py > benchmarks/parity.csv
 """

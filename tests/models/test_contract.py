@@ -17,6 +17,7 @@ from riffle.models.vit import PATCH
 from riffle.training.transfer import head_of, replace_head
 from riffle.weights.adopt import modules_as_run
 
+KEYS = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 PARTS = ["stem", "stages", "neck", "pool", "classifier"]
 SMALL = 64  # pixels that any picture network takes; the layers of some depend on it
 PICTURES = [name for name in zoo.names() if not name.startswith(("hybridsn", "transformer"))]
@@ -27,8 +28,11 @@ def smallest_of_each_kind() -> list[str]:
     kinds: dict[str, list[str]] = {}
     for name in PICTURES:
         kinds.setdefault(registry.constructor_of(name).__qualname__, []).append(name)
-    tensors = {name: int(row.split()[0]) for name, row in json.loads(SNAPSHOT.read_text(encoding="utf-8")).items()}
-    return [min(names, key=lambda name: (tensors.get(name, 0), params_of(name), name)) for names in kinds.values()]
+    return [min(names, key=lambda name: (tensors_of(name), params_of(name), name)) for names in kinds.values()]
+
+
+def tensors_of(name: str) -> int:
+    return int(KEYS.get(name, "0").split()[0])
 
 
 def params_of(name: str) -> int:
@@ -44,7 +48,12 @@ def is_twin(name: str) -> bool:
     return re.search(r"(_tf|_symmetric|_96|_128|_160|_192)$", name) is not None
 
 
-@pytest.fixture(scope="module", params=slow_where(PICTURES, is_twin))
+def is_deep(name: str) -> bool:
+    """Whether a network has so many layers that each run of it takes a second; shallower ones have its blocks."""
+    return tensors_of(name) > 450
+
+
+@pytest.fixture(scope="module", params=slow_where(PICTURES, lambda name: is_twin(name) or is_deep(name)))
 def shapes(request):
     """Each network without numbers: shapes flow through it in no time."""
     with torch.device("meta"):
@@ -98,8 +107,7 @@ def test_its_name_and_arguments_are_on_its_card(shapes, request):
 
 def test_names_in_the_weights_stay(shapes):
     """Saved networks are read by these names; `write_state_keys.py` writes the snapshot."""
-    snapshot = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
-    assert keys_of(shapes) == snapshot[card_of(shapes).name]
+    assert keys_of(shapes) == KEYS[card_of(shapes).name]
 
 
 def test_the_parts_are_the_network(network):

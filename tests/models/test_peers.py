@@ -7,7 +7,7 @@ from peers import PEERS, pair
 from random_networks import relative_difference
 
 TOLERANCE = 1e-9
-QUICK = 8_000_000  # parameters; larger networks take seconds each
+QUICK = 5_000_000  # parameters; larger networks take seconds each
 
 
 def is_slow(row: dict[str, str]) -> bool:

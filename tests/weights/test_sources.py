@@ -7,6 +7,7 @@ import torch
 
 from peers import PEERS, published
 from riffle import registry, zoo
+from riffle.catalogue import catalogue
 from riffle.weights import sources
 from riffle.weights.adopt import adopt
 from riffle.weights.norms import norm_eps, set_norm_eps
@@ -29,10 +30,14 @@ def test_addresses_are_of_known_kinds_and_end_in_the_digest_they_are_checked_wit
 
 
 ARCHITECTURES = sorted({(s.network, s.origin, s.tag.split(".")[0]) for s in SETS if s.origin != "package"})
+PARAMS = {row["name"]: row["params"] for row in catalogue()}
 TORCHVISION = {row["network"]: row["peer"] for row in PEERS if row["library"] == "torchvision"}
 
 
-@pytest.mark.parametrize(("network", "origin", "tag"), ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("network", "origin", "tag"),
+    [pytest.param(*row, marks=pytest.mark.slow if PARAMS[row[0]] > 12_000_000 else ()) for row in ARCHITECTURES],
+)
 def test_a_file_as_its_publisher_writes_it_pairs_with_the_network(network, origin, tag):
     """Files come without the module that wrote them: what counts is the order in which it defines its layers."""
     library = "timm" if origin == "deit" else origin
