@@ -19,6 +19,7 @@ _HOME = {
     "evaluate": "riffle.verbs.evaluate",
     "export": "riffle.verbs.export",
     "fuse": "riffle.compression",
+    "guidelines": "riffle.verbs.guidelines",
     "load": "riffle.zoo",
     "names": "riffle.zoo",
     "profile": "riffle.profiling.cost",
@@ -39,6 +40,7 @@ __all__ = [
     "evaluate",
     "export",
     "fuse",
+    "guidelines",
     "load",
     "names",
     "profile",
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from riffle.training.transfer import replace_head
     from riffle.verbs.evaluate import evaluate
     from riffle.verbs.export import export
+    from riffle.verbs.guidelines import guidelines
     from riffle.verbs.push import push
     from riffle.verbs.train import Run, train
     from riffle.zoo import create, load, names

@@ -9,6 +9,7 @@ COMMANDS = {
     "push": "Publish a run's network on the Hugging Face Hub, with a card that tells what to expect of it.",
     "models": "List the networks: what they cost, what their papers promise, whose weights there are.",
     "profile": "Tell what a network costs: parameters, MACs, memory access, and time on this machine.",
+    "guidelines": "Judge a network by ShuffleNet V2's four guidelines, or test on this machine whether they hold.",
 }
 """Each command with its purpose, in the order in which a new user meets them."""
 
@@ -17,7 +18,7 @@ HELP = "Small, fast vision networks: from a folder of pictures to a verified fil
 
 def overview() -> str:
     """What ``riffle --help`` prints."""
-    lines = [f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items()]
+    lines = [f"  {name:<12}{purpose}" for name, purpose in COMMANDS.items()]
     return "\n".join(
         [
             HELP,

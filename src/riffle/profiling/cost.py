@@ -58,6 +58,12 @@ class Profile(Cost):
         """Operations that there is no formula for, and how often each was met: their MACs and FLOPs are missing."""
         return dict(Counter(operation.name for operation in self.operations if operation.kind is Kind.UNKNOWN))
 
+    def show(self) -> None:
+        """Print the totals, and what each kind of work costs."""
+        from riffle.profiling.report import text  # which builds on this module
+
+        print(text(self))  # noqa: T201
+
     def modules(self, *, depth: int | None = None) -> dict[str, Cost]:
         """The cost of each module with all that is inside it, by its path, in the order of the first operation.
 

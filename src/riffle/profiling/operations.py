@@ -28,7 +28,10 @@ class Operation:
     module: str
     """Path of the module that ran it; empty for the network itself."""
     inputs: tuple[tuple[int, ...], ...]
+    """Shapes of what it reads beside parameters and running statistics."""
     output: tuple[int, ...]
+    sources: tuple[int, ...]
+    """Places, in the trace, of the operations that wrote what it reads, looked at through views."""
     weights: tuple[tuple[str, int], ...]
     """Parameters that it reads, by name, with their elements; running statistics are not among them."""
     macs: int
@@ -129,6 +132,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live = 0
         self.peak = 0
         self.alive: set[int] = set()
+        self.writers: dict[int, int] = {}
+        """The last operation that wrote into a tensor's memory, by that memory."""
         self.weights = {_storage(tensor): name if name in parameters else "" for name, tensor in weights.items()}
         """Names of the parameters by their memory; running statistics have none."""
 
@@ -142,7 +147,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         written = result[0] if func.overloadpacket in KEEPS_FOR_BACKWARD else result
         self.born(written)
         if any(tensor.numel() for tensor in _tensors(result)):  # norms make empty tensors that nobody reads
-            self.operations.append(self._note(func, args, kwargs, result, written))
+            operation = self._note(func, args, kwargs, result, written)
+            if operation.kind is not Kind.VIEW:
+                self.writers.update((_storage(tensor), len(self.operations)) for tensor in _tensors(written))
+            self.operations.append(operation)
             self.seconds.append(seconds)
         return result
 
@@ -161,6 +169,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _gone(self, key: int, size: int) -> None:
         self.alive.discard(key)
+        self.writers.pop(key, None)
         self.live -= size
 
     def _note(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any, written: Any) -> Operation:
@@ -174,6 +183,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             module=self.paths[-1],
             inputs=tuple(tuple(tensor.shape) for tensor in inputs if _storage(tensor) not in self.weights),
             output=tuple(outputs[0].shape) if outputs else (),
+            sources=tuple(dict.fromkeys(self.writers[key] for key in map(_storage, inputs) if key in self.writers)),
             weights=tuple(
                 (self.weights[_storage(tensor)], tensor.numel())
                 for tensor in inputs
@@ -197,8 +207,15 @@ def _tensors(values: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
+def _is_dense(x: Tensor) -> bool:
+    """Whether a tensor lies in memory in the order of its axes, or with the channels last."""
+    return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
+
+
 def _detail(func: Any, args: Sequence[Any]) -> str:
-    """A convolution's kernel, groups, stride and dilation in words."""
+    """A convolution's kernel, groups, stride and dilation in words; of a copy, whether it changes the order."""
+    if func.overloadpacket is torch.ops.aten.clone:
+        return "" if _is_dense(args[0]) else "transposed"
     if func.overloadpacket is not torch.ops.aten.convolution:
         return ""
     x, weight, _, stride, _, dilation, transposed, _, groups = args

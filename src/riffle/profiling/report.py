@@ -29,7 +29,7 @@ def rows(profile: Profile, *, by: By = "kind", depth: int | None = None, timing:
         depth: levels of module names to tell apart.
         timing: measured times of the same network on the same input.
     """
-    timed = _matched(profile, timing)
+    timed = None if timing is None else timing.spread(profile)
     parts: dict[str, list[int]] = {}
     for index, operation in enumerate(profile.operations):
         for key in _keys(operation, index, by, depth):
@@ -69,28 +69,16 @@ def _row(name: str, operations: Sequence[Operation]) -> Row:
     }
 
 
-def _matched(profile: Profile, timing: Timing | None) -> list[float] | None:
-    """The milliseconds of each counted operation.
-
-    Shapes and numbers run the same program, but a device may join what shapes take apart (attention): then the time
-    of a module is spread over its operations.
-    """
-    if timing is None:
-        return None
-    measured = [timed.operation for timed in timing.operations]
-    milliseconds = [timed.latency.median for timed in timing.operations]
-    if [(o.module, o.name) for o in measured] == [(o.module, o.name) for o in profile.operations]:
-        return milliseconds
-    of_module: dict[str, float] = {}
-    for operation, time in zip(measured, milliseconds, strict=True):
-        of_module[operation.module] = of_module.get(operation.module, 0.0) + time
-    bytes_of_module: dict[str, int] = {}
-    for operation in profile.operations:
-        bytes_of_module[operation.module] = bytes_of_module.get(operation.module, 0) + operation.bytes
-    return [
-        of_module.get(o.module, 0.0) * o.bytes / bytes_of_module[o.module] if bytes_of_module[o.module] else 0.0
-        for o in profile.operations
+def text(profile: Profile) -> str:
+    """The totals in a line, and a line for each kind of work, for a plain terminal."""
+    lines = [
+        f"{profile.params:,} parameters, {profile.macs:,} MACs, {profile.flops:,} FLOPs, {profile.memory_access:,} "
+        f"elements read and written, {profile.peak_memory:,} bytes of activations at most",
     ]
+    for row in rows(profile):
+        figures = f"{row['macs']:>16,} MACs {row['flops']:>16,} FLOPs {row['memory_access']:>14,} elements"
+        lines.append(f"{row['name']:<12} {row['operations']:>5} {figures}")
+    return "\n".join(lines)
 
 
 def to_dict(profile: Profile, timing: Timing | None = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Measured time of every operation of a network, beside the time of the whole."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from riffle.hardware import environment
+from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency, pinned, summary
 from riffle.profiling.operations import Operation, timed_trace
 
@@ -41,6 +43,8 @@ class Timing:
 
     whole: Latency
     operations: tuple[Timed, ...]
+    start: float
+    """Milliseconds to start any operation: an addition of two numbers, measured in the same rounds."""
     environment: dict[str, str]
 
     @property
@@ -51,6 +55,27 @@ class Timing:
     def share(self, timed: Timed) -> float:
         """The part of all operations' time that one takes, from 0 to 1."""
         return timed.latency.median / self.sum
+
+    def spread(self, profile: Profile) -> list[float]:
+        """The milliseconds of each operation of a profile of the same network on the same input.
+
+        Shapes and numbers run the same program, but a device may join what shapes take apart (attention): then the
+        time of a module is spread over its operations by their bytes.
+        """
+        milliseconds = [timed.latency.median for timed in self.operations]
+        measured = [timed.operation for timed in self.operations]
+        if [(o.module, o.name) for o in measured] == [(o.module, o.name) for o in profile.operations]:
+            return milliseconds
+        of_module: dict[str, float] = {}
+        for operation, taken in zip(measured, milliseconds, strict=True):
+            of_module[operation.module] = of_module.get(operation.module, 0.0) + taken
+        bytes_of_module: dict[str, int] = {}
+        for operation in profile.operations:
+            bytes_of_module[operation.module] = bytes_of_module.get(operation.module, 0) + operation.bytes
+        return [
+            of_module.get(o.module, 0.0) * o.bytes / bytes_of_module[o.module] if bytes_of_module[o.module] else 0.0
+            for o in profile.operations
+        ]
 
 
 def time_operations(
@@ -63,17 +88,24 @@ def time_operations(
     model.eval()
     wholes: list[float] = []
     parts: list[tuple[float, ...]] = []
+    starts: list[float] = []
+    number = torch.ones(1)
     operations: tuple[Operation, ...] = ()
     with pinned(threads), torch.no_grad():
         for turn in range(warmup + rounds):
-            start = time.perf_counter()
-            model(*inputs)
-            whole = time.perf_counter() - start
+            whole = _seconds(lambda: model(*inputs))
             found, seconds = timed_trace(model, inputs)
             operations = found.operations
             if turn >= warmup:
                 wholes.append(whole)
                 parts.append(seconds)
+                starts.append(min(_seconds(lambda: torch.add(number, number)) for _ in range(10)))
     each = [summary(list(times), threads) for times in zip(*parts, strict=True)]
     timed = tuple(Timed(operation, latency) for operation, latency in zip(operations, each, strict=True))
-    return Timing(summary(wholes, threads), timed, environment())
+    return Timing(summary(wholes, threads), timed, summary(starts, threads).median, environment())
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
