@@ -106,9 +106,9 @@ def test_rows_add_up_whatever_they_are_grouped_by(tmp_path):
     assert [row["name"] for row in parts] == ["stem", "stages", "neck", "pool", "classifier"]
     assert sum(row["params"] for row in parts) == found.params
     assert found.modules(depth=1)["stages"].macs == parts[1]["macs"]
-    report.write_json(tmp_path / "profile.json", found)
+    report.write_json(tmp_path / "profile.json", report.to_dict(found))
     assert json.loads((tmp_path / "profile.json").read_text())["macs"] == found.macs
-    report.write_csv(tmp_path / "profile.csv", found)
+    report.write_csv(tmp_path / "profile.csv", report.rows(found, by="operation"))
     with (tmp_path / "profile.csv").open() as file:
         assert sum(int(row["macs"]) for row in csv.DictReader(file)) == found.macs
 

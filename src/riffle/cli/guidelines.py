@@ -67,11 +67,17 @@ def guidelines(
     if csv is not None:
         from riffle.pages.lab import write_csv
 
-        write_csv(csv, found)
+        write_csv(csv, found.experiments)
     if html is not None:
-        from riffle.pages.lab import write_page
+        from riffle.pages.lab import write_lab
 
-        write_page(html, found)
+        write_lab(
+            html,
+            experiments=found.experiments,
+            verdicts=found.verdicts(),
+            ablations=found.ablations,
+            setting=found.setting,
+        )
         next_steps(show, ("tables and plots", str(html)))
 
 
@@ -96,14 +102,12 @@ def _tell(show: "Reporter", found: "Lab") -> None:
         print_whole(show, listing)
     show.say("\nShuffleNet V1 with and without its shuffles (its paper's Table 3 has the errors)")
     listing = table("network", "MACs", "ms", "without", "the shuffles take", "error without", "error with")
-    for row in found.ablations:
-        without, shuffled = (f"{error:.1f} %" for error in row.errors) if row.errors else ("", "")
-        times = (f"{row.shuffled.median:.2f}", f"{row.plain.median:.2f}", f"{100 * row.cost:.1f} %")
-        listing.add_row(row.name, f"{row.macs / 1e6:.1f} M", *times, without, shuffled)
+    for ablation in found.ablations:
+        errors = (f"{error:.1f} %" for error in ablation.errors or ())
+        times = (f"{ablation.shuffled.median:.2f}", f"{ablation.plain.median:.2f}", f"{100 * ablation.cost:.1f} %")
+        listing.add_row(ablation.name, f"{ablation.macs / 1e6:.1f} M", *times, *errors)
     print_whole(show, listing)
-    show.say(
-        f"\nverdicts on this machine ({found.device}, {found.threads} thread(s), batch {found.batch}, float32, eager)"
-    )
+    show.say(f"\nverdicts on this machine ({found.setting})")
     listing = table("guideline", "widths", "holds", "faster by here", "on the paper's phone", "GPU")
     for verdict in found.verdicts():
         effects = (f"{verdict[key]:.2f} times" for key in ("here", "phone", "gpu"))

@@ -23,6 +23,7 @@ def profile(
     rounds: int = 20,
     json: Path | None = None,
     csv: Path | None = None,
+    html: Path | None = None,
 ) -> None:
     """Tell what a network costs: parameters, MACs, memory access and memory, and with --time what each part takes.
 
@@ -49,16 +50,25 @@ def profile(
     json
         Write everything to this file.
     csv
-        Write a line for each operation to this file.
+        Write a line for each operation to this file, or for each network where there are several.
+    html
+        Write a page with the tables, the guidelines' verdicts, every operation as a chart and, measured, the roofline.
     """
     from riffle.cli.output import next_steps, print_whole, reporter, table
     from riffle.profiling import report
-    from riffle.verbs.profile import compare, examine
+    from riffle.verbs.profile import compare, examine, write_html
 
     show = reporter()
     settings: dict[str, Any] = {"size": size, "batch": batch, "time": time, "threads": threads, "rounds": rounds}
     if against:
-        found = compare([model, *against], **settings)
+        names = [model, *against]
+        found = compare(names, **settings)
+        if json is not None:
+            report.write_json(json, found)
+        if csv is not None:
+            report.write_csv(csv, found)
+        if html is not None:
+            write_html(html, [examine(name, **settings) for name in names], found)
     else:
         examined = examine(model, **settings)
         for line in _summary(examined):
@@ -66,15 +76,19 @@ def profile(
         show.say("")
         found = report.rows(examined.profile, by=by, depth=depth, timing=examined.timing)
         if json is not None:
-            report.write_json(json, examined.profile, examined.timing)
+            report.write_json(json, report.to_dict(examined.profile, examined.timing))
         if csv is not None:
-            report.write_csv(csv, examined.profile, examined.timing)
+            report.write_csv(csv, report.rows(examined.profile, by="operation", timing=examined.timing))
+        if html is not None:
+            write_html(html, [examined])
     listing = table(*(HEADINGS[column] for column in found[0]))
     for row in found:
         listing.add_row(*(_cell(column, value) for column, value in row.items()))
     print_whole(show, listing)
     if not time:
         next_steps(show, ("measure it here", f"riffle profile {model} --time"))
+    elif not against:
+        next_steps(show, ("what to do about it", f"riffle guidelines {model}"))
 
 
 HEADINGS = {

@@ -10,12 +10,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from riffle.data.images import Pictures
-from riffle.files import write_text
 from riffle.pages import charts
+from riffle.pages.page import short, write_page
 from riffle.preprocessing import UnreadablePicture, open_picture
 from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency
@@ -73,16 +72,7 @@ def write_report(facts: ReportFacts, path: Path) -> None:
         ValueError: the run's folder holds no best network.
         OSError: the disk is full or the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("riffle", "pages"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    page = environment.get_template("report.html.j2").render(_contents(facts))
-    # File names that are not UTF-8 arrive with lone surrogates, which no file can hold.
-    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
+    write_page(path, "report.html.j2", _contents(facts))
 
 
 def wilson_interval(hits: int, total: int) -> tuple[float, float]:
@@ -137,10 +127,10 @@ def _tiles(facts: ReportFacts) -> list[_Tile]:
         top1,
         *top5,
         _Tile("Loss", f"{scores.loss:.3f}", "nats", "held-out cross-entropy"),
-        _Tile("Parameters", *_short(cost.params), f"{cost.params:,}"),
-        _Tile("MACs", *_short(cost.macs // cost.batch), f"for a picture of {cost.size} × {cost.size}"),
-        _Tile("Memory access", *_short(cost.memory_access // cost.batch), "elements read and written for it"),
-        _Tile("File size", *_short(facts.weights_bytes, "B"), f"{facts.weights_bytes:,} bytes of weights"),
+        _Tile("Parameters", *short(cost.params), f"{cost.params:,}"),
+        _Tile("MACs", *short(cost.macs // cost.batch), f"for a picture of {cost.size} × {cost.size}"),
+        _Tile("Memory access", *short(cost.memory_access // cost.batch), "elements read and written for it"),
+        _Tile("File size", *short(facts.weights_bytes, "B"), f"{facts.weights_bytes:,} bytes of weights"),
         _Tile(
             "Latency",
             f"{latency.median:.{decimals}f}",
@@ -149,14 +139,6 @@ def _tiles(facts: ReportFacts) -> list[_Tile]:
             f"quartiles {latency.lower:.{decimals}f}–{latency.upper:.{decimals}f}",
         ),
     ]
-
-
-def _short(number: int, unit: str = "") -> tuple[str, str]:
-    """Three digits and a unit with its prefix."""
-    for prefix, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= 0.9995 * scale:
-            return f"{number / scale:.3g}", prefix + unit
-    return str(number), unit
 
 
 def _matrix(scores: Scores) -> list[dict[str, Any]]:

@@ -275,10 +275,11 @@ def _movement(network: _Network, index: int) -> tuple[str, str]:
     """The same for what moves data."""
     operations = network.operations
     if is_shuffle(operations, index):
-        neighbours = (*operations[index].sources, *network.readers.get(index, ()))
-        behind_norm = tuple(i for source in operations[index].sources for i in operations[source].sources)
-        if any("groups" in operations[i].detail for i in (*neighbours, *behind_norm)):
-            return "channel shuffles of grouped convolutions", "dense convolutions need none (ShuffleNet V2)"
+        before = index
+        while operations[before].kind is not Kind.CONVOLUTION and operations[before].sources:
+            before = operations[before].sources[0]
+        if "groups" in operations[before].detail:
+            return "channel shuffles behind grouped convolutions", "dense convolutions need none (ShuffleNet V2)"
         return "channel shuffles", "riffle.unshuffle removes them"
     if operations[index].name == "cat":
         return "concatenations", "riffle.unshuffle halves those of a ShuffleNet V2"

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -100,15 +100,14 @@ def to_dict(profile: Profile, timing: Timing | None = None) -> dict[str, Any]:
     return whole
 
 
-def write_json(path: Path, profile: Profile, timing: Timing | None = None) -> None:
-    """One object with everything; the file appears whole or not at all."""
+def write_json(path: Path, found: Mapping[str, Any] | Sequence[Row]) -> None:
+    """The values as they are; the file appears whole or not at all."""
     with replacing(path) as draft:
-        draft.write_text(json.dumps(to_dict(profile, timing), indent=2) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-def write_csv(path: Path, profile: Profile, timing: Timing | None = None) -> None:
-    """One line for each operation; the file appears whole or not at all."""
-    found = rows(profile, by="operation", timing=timing)
+def write_csv(path: Path, found: Sequence[Row]) -> None:
+    """One line for each row; the file appears whole or not at all."""
     with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(found[0]) if found else ["name"], lineterminator="\n")
         writer.writeheader()

@@ -106,6 +106,11 @@ class Lab:
     threads: int
     batch: int
 
+    @property
+    def setting(self) -> str:
+        """Device, threads, batch and precision in words."""
+        return f"{self.device}, {self.threads} thread(s), batch {self.batch}, float32, eager"
+
     def verdicts(self) -> list[dict[str, Any]]:
         """For each guideline and width: whether it holds here, by how much, and by how much in the paper."""
         return [

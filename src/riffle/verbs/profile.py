@@ -1,13 +1,16 @@
 """Networks examined: what each costs, how long it takes here, and how near that is to what the machine can do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from riffle.pages.profile import Section, write_profiles
 from riffle.profiling.cost import Profile, profile
+from riffle.profiling.guidelines import judge
 from riffle.profiling.latency import Latency, measure
 from riffle.profiling.roofline import Roof, measure_roof
 from riffle.profiling.timing import Timing, time_operations
@@ -55,6 +58,16 @@ def examine(
     given = tuple(real_like(x) for x in inputs)
     timing = time_operations(network, given, rounds=rounds, threads=threads)
     return Examined(name, counted, timing, measure_roof(threads=threads))
+
+
+def write_html(path: Path, networks: Sequence[Examined], comparison: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Write the networks' page: tables, verdicts of the guidelines, every operation as a chart, the roofline.
+
+    Raises:
+        OSError: the disk is full or the file cannot be written.
+    """
+    sections = [Section(n.name, n.profile, judge(n.profile, n.timing), n.timing, n.roof) for n in networks]
+    write_profiles(path, sections, comparison)
 
 
 def compare(
