@@ -3,11 +3,24 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from riffle import zoo
 from riffle.card import card_of
+from riffle.layers.attention import SqueezeExcite
 from riffle.layers.shuffle import ChannelShuffle, split_halves
 from riffle.profiling.cost import profile
+
+
+class Attention(nn.Module):
+    def forward(self, x):
+        return functional.scaled_dot_product_attention(x, x, x)
+
+
+class ChannelsLast(nn.Module):
+    def forward(self, x):
+        return x.permute(0, 2, 3, 1).contiguous()
+
 
 LAYERS = [
     # layer, side of the picture, parameters, MACs
@@ -22,6 +35,8 @@ LAYERS = [
     (nn.Sequential(nn.Flatten(), nn.Linear(48, 7)), 4, 48 * 7 + 7, 48 * 7),
     (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2)), 6, 12 + 4 + 8, 12 * 36),
     (nn.Identity(), 6, 0, 0),
+    (Attention(), 10, 0, 2 * 3 * 10 * 10 * 10),  # three heads of ten tokens: queries with keys, weights with values
+    (SqueezeExcite(3, 2), 10, 3 * 2 + 2 + 2 * 3 + 3, 6 + 6),
 ]
 
 
@@ -61,6 +76,16 @@ ACCESSES = [
     (ChannelShuffle(2), 4, 800),  # everything is moved once
     (Halves(), 4, 2 * 400),  # splitting is a view, joining is not
     (Sum(), 4, 3 * 400),
+    (ChannelsLast(), 4, 800),  # permuting is a view, writing the other order is not
+    (nn.Conv2d(4, 8, 3, padding=2, dilation=2, bias=False), 4, 100 * (4 + 8) + 9 * 4 * 8),
+    (nn.ConvTranspose2d(4, 8, 2, stride=2, bias=False), 4, 100 * 4 + 400 * 8 + 4 * 4 * 8),
+    (nn.Hardswish(), 4, 800),
+    (nn.AvgPool2d(2), 4, 400 + 100),
+    (nn.LayerNorm([4, 10, 10], elementwise_affine=False), 4, 800),
+    # mean, squeeze with bias, ReLU, excite with bias, sigmoid, product with the gate
+    (SqueezeExcite(4, 2), 4, (400 + 4) + (4 + 2 + 8 + 2) + 4 + (2 + 4 + 8 + 4) + 8 + (400 + 4 + 400)),
+    # queries and keys are scaled, two products read two and write one, softmax between them
+    (Attention(), 4, 2 * 800 + 2 * 1200 + 800),
 ]
 
 

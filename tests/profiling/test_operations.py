@@ -87,6 +87,16 @@ def test_every_network_of_a_kind_is_counted_whole():
         assert profile(network, size=64).not_counted == {}, name
 
 
+def test_networks_too_large_for_memory_are_counted_from_shapes():
+    """RepVGG-D2se weighs half a gigabyte as it trains; none of it is made, and nothing is computed."""
+    large = (("repvgg_d2se", 320, 74_437_325_312), ("vgg19", 224, 19_632_062_464), ("vit_b_16", 224, 17_563_828_224))
+    for name, size, macs in large:
+        with torch.device("meta"):
+            network = zoo.create(name)
+        assert profile(network, size=size).macs == macs, name
+        assert all(parameter.is_meta for parameter in network.parameters())
+
+
 def test_operations_know_their_module_kind_and_weights():
     network = zoo.create("shufflenet_v2_x0_5")
     found = profile(network, size=64)

@@ -296,7 +296,7 @@ def is_shuffle(operations: Sequence[Operation], index: int) -> bool:
     operation = operations[index]
     if "channel_shuffle" in operation.name:
         return True
-    if operation.name != "clone" or operation.detail != "transposed" or index + 1 == len(operations):
+    if operation.name != "clone" or operation.detail != "axes 1 and 2 swapped" or index + 1 == len(operations):
         return False
     after, shape = operations[index + 1], operation.output
     return after.kind is Kind.VIEW and len(shape) >= 4 and after.output[1] == shape[1] * shape[2]

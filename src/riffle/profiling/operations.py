@@ -207,15 +207,10 @@ def _tensors(values: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
-def _is_dense(x: Tensor) -> bool:
-    """Whether a tensor lies in memory in the order of its axes, or with the channels last."""
-    return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
-
-
 def _detail(func: Any, args: Sequence[Any]) -> str:
-    """A convolution's kernel, groups, stride and dilation in words; of a copy, whether it changes the order."""
+    """A convolution's kernel, groups, stride and dilation in words; of a copy, whether it shuffles."""
     if func.overloadpacket is torch.ops.aten.clone:
-        return "" if _is_dense(args[0]) else "transposed"
+        return "axes 1 and 2 swapped" if args[0].ndim >= 4 and 0 < args[0].stride(1) < args[0].stride(2) else ""
     if func.overloadpacket is not torch.ops.aten.convolution:
         return ""
     x, weight, _, stride, _, dilation, transposed, _, groups = args
