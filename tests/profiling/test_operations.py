@@ -97,6 +97,12 @@ def test_networks_too_large_for_memory_are_counted_from_shapes():
         assert all(parameter.is_meta for parameter in network.parameters())
 
 
+def test_the_example_by_hand_in_the_docs():
+    with torch.device("meta"):
+        unit = profile(zoo.create("shufflenet_v2_x1_0")).modules(depth=3)["stages.0.1"]
+    assert (unit.macs, unit.memory_access) == (5_684_000, 1_099_274)
+
+
 def test_operations_know_their_module_kind_and_weights():
     network = zoo.create("shufflenet_v2_x0_5")
     found = profile(network, size=64)
