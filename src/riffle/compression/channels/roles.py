@@ -158,7 +158,7 @@ def _parameter_role(node: fx.Node, graph: Traced) -> Role:
     value = graph.results[node]
     if isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1:
         others = math.prod(value.shape) // max(value.shape[1], 1)
-        if others == 1 and value.shape[1] > 1:
+        if others == 1 and value.shape[1] > 1 and all(name_of(user) in PAIRS for user in node.users):
             return Role(Kind.MIX, slots=(Slot(str(node.target), 1, False),))
     return Role(Kind.FIXED, f"{node.target} is a tensor that is used as it is")
 

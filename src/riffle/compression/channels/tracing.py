@@ -46,6 +46,8 @@ class Traced:
     """What each operation gives: tensors without numbers (twice the example's batch where possible), and sizes."""
     uses: Counter[int]
     """How many operations use a parameter or buffer, by its identity."""
+    constants: dict[fx.Node, Tensor]
+    """Tensors of whole numbers that depend on no input, such as an order of channels."""
 
     @property
     def nodes(self) -> list[fx.Node]:
@@ -72,7 +74,8 @@ def traced(model: nn.Module, example: tuple[Tensor, ...]) -> Traced:
         try:
             module = trace(deepcopy(model), example)
             _without_inplace(module)
-            return Traced(module, _results(module, example), _uses(module))
+            results = _results(module, example)
+            return Traced(module, results, _uses(module), _constants(module, results))
         except Untraceable:
             raise
         except Exception as error:  # whatever foreign code raises when it is traced
@@ -99,6 +102,13 @@ def name_of(node: fx.Node) -> str:
     home = getattr(target, "__module__", None) or "torch"
     known = home.partition(".")[0] in ("torch", "_operator", "builtins")
     return getattr(target, "__name__", "") if known else ""
+
+
+def part_of(node: fx.Node) -> str:
+    """Where in the network an operation is: the path of the module that it was written in, or its own name."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    return path or node.name
 
 
 class _Tracer(fx.Tracer):
@@ -153,6 +163,26 @@ def _results(module: fx.GraphModule, example: tuple[Tensor, ...]) -> dict[fx.Nod
         for part, mode_before in modes:
             part.training = mode_before
     return recorder.results
+
+
+def _constants(module: fx.GraphModule, results: dict[fx.Node, Any]) -> dict[fx.Node, Tensor]:
+    constants: dict[fx.Node, Tensor] = {}
+
+    def known(node: fx.Node) -> Any:
+        return constants[node] if node in constants else results[node]
+
+    for node, result in results.items():
+        if not isinstance(result, Tensor) or result.is_floating_point():
+            continue
+        if node.op == "get_attr":
+            constants[node] = tensor_at(module, str(node.target)).cpu()
+        elif node.op in ("call_function", "call_method"):
+            if any(isinstance(results[n], Tensor) and n not in constants for n in node.all_input_nodes):
+                continue
+            args, kwargs = fx.node.map_arg((node.args, node.kwargs), known)
+            target: Any = node.target if node.op == "call_function" else getattr(args[0], str(node.target))
+            constants[node] = target(*(args if node.op == "call_function" else args[1:]), **kwargs).cpu()
+    return constants
 
 
 def _uses(module: fx.GraphModule) -> Counter[int]:
