@@ -91,7 +91,8 @@ class Detector(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(conv(3, 12, 3, 2), nn.MaxPool2d(3, 2, 1))
         self.stages = nn.ModuleList(
-            nn.Sequential(Down(c_in, c_out), *(Unit(c_out) for _ in range(3))) for c_in, c_out in ((12, 16), (16, 24), (24, 32))
+            nn.Sequential(Down(c_in, c_out), *(Unit(c_out) for _ in range(3)))
+            for c_in, c_out in ((12, 16), (16, 24), (24, 32))
         )
 
     def forward(self, x):
@@ -360,7 +361,9 @@ FREED = {
 
 KEPT = {
     "between grouped convolutions": lambda: Classifier(GroupedUnit(16), GroupedUnit(16)),
-    "between three groups, by the layer": lambda: Classifier(conv(16, 18), GroupedUnit(18, 3, ShuffleLayer(3)), c_out=18),
+    "between three groups, by the layer": lambda: Classifier(
+        conv(16, 18), GroupedUnit(18, 3, ShuffleLayer(3)), c_out=18
+    ),
     "added to its own shuffle": lambda: Classifier(SameChannelsAcross()),
     "one layer called twice": lambda: Classifier(Shared(16)),
 }

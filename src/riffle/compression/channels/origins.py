@@ -124,9 +124,7 @@ class Origins:
         return False
 
 
-def origins_of(
-    graph: Traced, as_written: set[fx.Node], shuffles: dict[fx.Node, tuple[fx.Node, int]]
-) -> Origins:
+def origins_of(graph: Traced, as_written: set[fx.Node], shuffles: dict[fx.Node, tuple[fx.Node, int]]) -> Origins:
     """Follow the channels through a network."""
     origins = Origins(graph, set(as_written), set(), shuffles)
     while True:

@@ -127,7 +127,9 @@ def _layer_role(node: fx.Node, graph: Traced) -> Role:
             return Role(Kind.CARRY)
         if type(layer) in NORMS or (type(layer) is nn.PReLU and layer.num_parameters > 1):
             named = [(name, getattr(layer, name, None)) for name in PER_CHANNEL]
-            slots = (Slot(f"{path}.{name}", 0, False, float(name == "running_var")) for name, t in named if t is not None)
+            slots = (
+                Slot(f"{path}.{name}", 0, False, float(name == "running_var")) for name, t in named if t is not None
+            )
             return Role(Kind.CARRY, slots=tuple(slots))
         if type(layer) is nn.PReLU:
             return Role(Kind.CARRY)
@@ -135,7 +137,9 @@ def _layer_role(node: fx.Node, graph: Traced) -> Role:
         if type(layer) is nn.Linear and graph.results[node].ndim == 2:
             return _dense(weight, bias)
         if isinstance(layer, CONVOLUTIONS + TRANSPOSED) and type(layer) in CONVOLUTIONS + TRANSPOSED:
-            return _convolution(weight, bias, layer.in_channels, layer.out_channels, layer.groups, type(layer) in TRANSPOSED)
+            return _convolution(
+                weight, bias, layer.in_channels, layer.out_channels, layer.groups, type(layer) in TRANSPOSED
+            )
     return Role(Kind.FIXED, f"{_called(node, graph)} needs its channels in their order")
 
 
@@ -145,7 +149,9 @@ def _convolution(weight: str, bias: str | None, c_in: int, c_out: int, groups: i
     if groups == c_in:
         slots = (Slot(weight, 0, transposed), *((Slot(bias, 0, False),) if bias else ()))
         return Role(Kind.CARRY, slots=slots, each=c_out // c_in)
-    return Role(Kind.FIXED, f"{weight.removesuffix('.weight')} is a grouped convolution, which reads each group for itself")
+    return Role(
+        Kind.FIXED, f"{weight.removesuffix('.weight')} is a grouped convolution, which reads each group for itself"
+    )
 
 
 def _dense(weight: str, bias: str | None, *, transposed: bool = False) -> Role:
@@ -230,9 +236,7 @@ def _reduction(node: fx.Node, graph: Traced, read: fx.Node) -> Role:
 
 
 def _same_channels(result: Any, read: Tensor) -> bool:
-    return (
-        isinstance(result, Tensor) and result.ndim > 1 and read.ndim > 1 and result.shape[:2] == read.shape[:2]
-    )
+    return isinstance(result, Tensor) and result.ndim > 1 and read.ndim > 1 and result.shape[:2] == read.shape[:2]
 
 
 def _is_batched(name: str, read: Tensor) -> bool:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._pytree import tree_map_only
 
 from riffle.layers.conv import SameConv2d
 
@@ -116,8 +115,13 @@ class _Tracer(fx.Tracer):
         return type(m) is SameConv2d or super().is_leaf_module(m, module_qualified_name)
 
 
+def symbolic_graph(model: nn.Module) -> fx.Graph:
+    """What a network does in its present mode, its layers as single operations; raises whatever tracing it raises."""
+    return _Tracer().trace(model)
+
+
 def _symbolic(model: nn.Module, example: tuple[Tensor, ...]) -> fx.GraphModule:
-    return fx.GraphModule(model, _Tracer().trace(model))
+    return fx.GraphModule(model, symbolic_graph(model))
 
 
 def _exported(model: nn.Module, example: tuple[Tensor, ...]) -> fx.GraphModule:
@@ -134,8 +138,8 @@ def _doubled(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 class _Recorder(fx.Interpreter):
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
+    def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(module, graph=graph)
         self.results: dict[fx.Node, Any] = {}
 
     def run_node(self, n: fx.Node) -> Any:
@@ -145,23 +149,35 @@ class _Recorder(fx.Interpreter):
 
 def _results(module: fx.GraphModule, example: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
     """What each node gives. With two examples, batch and channels cannot be taken for one another."""
+    ways = [(run, inputs) for inputs in (_doubled(example), example) for run in (_on_meta, _on_fakes)]
     modes = [(part, part.training) for part in module.modules()]
     for part, _ in modes:
         part.training = False  # not eval(): an exported network refuses that
     try:
-        for inputs in (_doubled(example), example):
-            recorder = _Recorder(module)
+        for run, inputs in ways:
             try:
-                with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
-                    recorder.run(*tree_map_only(Tensor, mode.from_tensor, inputs))
+                with torch.no_grad():
+                    return run(module, inputs)
             except Exception:
-                if inputs is example:
+                if run is ways[-1][0] and inputs is example:
                     raise
-            else:
-                break
     finally:
-        for part, mode_before in modes:
-            part.training = mode_before
+        for part, before in modes:
+            part.training = before
+    raise AssertionError("the last way returns or raises")
+
+
+def _on_meta(module: fx.GraphModule, inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
+    """The faster way: ten times for most networks. It refuses tensors that an operation makes on a device."""
+    recorder = _Recorder(deepcopy(module).to("meta"), module.graph)
+    recorder.run(*(x.to("meta") for x in inputs))
+    return recorder.results
+
+
+def _on_fakes(module: fx.GraphModule, inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
+    recorder = _Recorder(module, module.graph)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        recorder.run(*(mode.from_tensor(x) for x in inputs))
     return recorder.results
 
 
