@@ -348,7 +348,7 @@ FREED = {
     "strided slices": lambda: repeated(lambda: Strided(16)),
     "odd halves": lambda: Classifier(Down(16, 58), *(Unit(58) for _ in range(3)), c_out=58),
     "odd parts": lambda: repeated(lambda: Unit(16, first=5)),
-    "residual": lambda: repeated(lambda: Residual(16)),
+    "residual": lambda: Classifier(conv(16, 32), *(Residual(32) for _ in range(3)), c_out=32),
     "residual across": lambda: Classifier(Across(16), Across(16)),
     "flattened": Flat,
     "two filters a channel": lambda: Classifier(conv(16, 8), Multiplier()),
@@ -365,6 +365,5 @@ KEPT = {
         conv(16, 18), GroupedUnit(18, 3, ShuffleLayer(3)), c_out=18
     ),
     "added to its own shuffle": lambda: Classifier(SameChannelsAcross()),
-    "one layer called twice": lambda: Classifier(Shared(16)),
 }
 """Networks whose shuffle stays, with the reason."""

@@ -112,16 +112,15 @@ def _readers(layout: Layout) -> tuple[dict[int, set[int]], dict[int, int], set[i
     ordered: dict[int, int] = {}
     exact: set[int] = set()
     for index, (node, role) in enumerate(origins.roles.items()):
-        if role.kind is Kind.ROUTE:
+        if role.kind in (Kind.ROUTE, Kind.SIZE):
             continue
         place = 0
         for value in origins.read_by(node):
-            needs_all = role.kind in (Kind.FIXED, Kind.REDUCE, Kind.SIZE) or node in origins.carriers
+            needs_all = role.kind in (Kind.FIXED, Kind.REDUCE) or role.counts or node in origins.carriers
             is_spread = role.kind is Kind.PAIR and value not in joined_with(node, origins)
             for channel in value.channels:
                 name = classes[channel]
-                if role.kind is not Kind.SIZE:
-                    readers.setdefault(name, set()).add(index)
+                readers.setdefault(name, set()).add(index)
                 if role.kind is Kind.FIXED:
                     ordered.setdefault(name, place)
                 if needs_all or is_spread or role.each > 1 or value.block > 1:

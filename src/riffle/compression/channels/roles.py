@@ -1,7 +1,7 @@
 """What an operation does with channels: mix them, carry each on by itself, join two tensors of them, or anything else."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -52,6 +52,8 @@ class Role:
     slots: tuple[Slot, ...] = ()
     each: int = 1
     """Channels made of each channel that is read: a depthwise convolution's multiplier."""
+    counts: bool = False
+    """Whether its arguments tell the number of channels, which padding would change."""
 
 
 ROUTERS = frozenset(
@@ -219,7 +221,9 @@ def _functional_layer(name: str, node: fx.Node, graph: Traced) -> Role | None:
         return _dense(paths[0], paths[1])
     c_out, group_in = graph.tensor(paths[0]).shape[:2]
     c_in = graph.results[x].shape[1]
-    return _convolution(paths[0], paths[1], c_in, c_out, c_in // group_in, transposed=False)
+    return replace(
+        _convolution(paths[0], paths[1], c_in, c_out, c_in // group_in, transposed=False), counts=group_in < c_in
+    )
 
 
 def _reduction(node: fx.Node, graph: Traced, read: fx.Node) -> Role:
