@@ -5,11 +5,11 @@ from copy import deepcopy
 import onnx
 import pytest
 import torch
+from shuffling import FREED, KEPT, Classifier, Shared, Unit, by_views, conv
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 import peers
-from shuffling import FREED, KEPT, Classifier, Shared, Unit, by_views, conv
 from random_networks import randomize
 from riffle import zoo
 from riffle.card import card_of

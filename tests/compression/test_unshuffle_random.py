@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shuffling import by_index, by_stack, by_views, channel_shuffle
 from torch import Tensor, nn
 
 from random_networks import randomize
 from riffle.compression import unshuffle
-from shuffling import by_index, by_stack, by_views, channel_shuffle
 
 TOLERANCE = 1e-9
 SHUFFLES = (by_views, by_index, by_stack, channel_shuffle)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -14,7 +14,6 @@ from riffle.layers.conv import ConvNormAct
 from riffle.layers.reparam import Folded, RepConv, collapse, fold_norm, fold_norm_before, pads_with_zeros
 
 Network = TypeVar("Network", bound=nn.Module)
-Unit = TypeVar("Unit", bound=nn.Module)
 
 TOLERANCE = 1e-9
 """Largest difference in float64, relative to the output's size, that a fold may make."""
@@ -64,14 +63,14 @@ def _fold_neighbours(sequence: nn.Sequential) -> None:
 
 
 def _folded(layer: Folded, norm: nn.modules.batchnorm._BatchNorm) -> Folded:
-    return _proven(nn.Sequential(layer, norm), lambda pair: fold_norm(pair[0], pair[1]), like=layer)  # type: ignore[type-var]
+    return _proven(nn.Sequential(layer, norm), lambda pair: fold_norm(pair[0], pair[1]), like=layer)
 
 
 def _folded_before(norm: nn.modules.batchnorm._BatchNorm, layer: Folded) -> Folded:
-    return _proven(nn.Sequential(norm, layer), lambda pair: fold_norm_before(pair[0], pair[1]), like=layer)  # type: ignore[type-var]
+    return _proven(nn.Sequential(norm, layer), lambda pair: fold_norm_before(pair[0], pair[1]), like=layer)
 
 
-def _proven(unit: Unit, fold: Callable[[Unit], Folded], *, like: Folded) -> Folded:
+def _proven(unit: nn.Module, fold: Callable[[Any], nn.Module], *, like: Folded) -> Folded:
     """Fold in float64, compare there, and give the result in the precision of ``like``, a layer of the unit."""
     exact = deepcopy(unit).cpu().double().eval()
     folded = fold(exact)
@@ -83,7 +82,7 @@ def _proven(unit: Unit, fold: Callable[[Unit], Folded], *, like: Folded) -> Fold
     if not difference <= TOLERANCE * max(expected.abs().max().item(), 1e-30):
         width = like.out_features if isinstance(like, nn.Linear) else like.out_channels
         raise ArithmeticError(f"folding a batch norm of {width} channels changed its output by {difference:.2g}")
-    return folded.to(like.weight.device, like.weight.dtype)
+    return cast(Folded, folded.to(like.weight.device, like.weight.dtype))
 
 
 def _smallest_input(layer: Folded) -> tuple[int, ...]:

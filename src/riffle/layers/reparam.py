@@ -89,6 +89,7 @@ def fold_norm(layer: Folded, norm: nn.modules.batchnorm._BatchNorm) -> Folded:
     """
     scale, shift = _scale_and_shift(norm)
     folded = _with_bias(layer)  # of the same class: a convolution may pad in its own way
+    assert folded.bias is not None
     with torch.no_grad():
         folded.bias.copy_(shift if layer.bias is None else shift + scale * layer.bias.double())
         _by_group(folded).copy_(_by_group(layer).double() * scale.view(_groups(layer), 1, -1, 1))
@@ -98,7 +99,7 @@ def fold_norm(layer: Folded, norm: nn.modules.batchnorm._BatchNorm) -> Folded:
 def fold_norm_before(norm: nn.modules.batchnorm._BatchNorm, layer: Folded) -> Folded:
     """One convolution or linear layer that gives what ``layer(norm(x))`` gives in evaluation.
 
-    With the norm's scale s and shift t, W (s x + t) + b = (W s) x + (W t + b), where the sum of W t goes over the kernel
+    With the norm's scale s and shift t, W (s x + t) + b = (W s) x + (W t + b), where W t is summed over the kernel
     too. That holds where the kernel never sees zeros from padding, to which the norm adds no t; or where t is 0.
 
     Raises:
@@ -108,6 +109,7 @@ def fold_norm_before(norm: nn.modules.batchnorm._BatchNorm, layer: Folded) -> Fo
     if shift.any() and pads_with_zeros(layer):
         raise ValueError("a norm that shifts cannot be folded into a convolution that pads with zeros")
     folded = _with_bias(layer)
+    assert folded.bias is not None
     with torch.no_grad():
         weight = _by_group(layer).double()  # (groups, inputs, outputs, kernel)
         added = (weight.sum(3) * shift.view(_groups(layer), -1, 1)).sum(1).flatten()
@@ -140,7 +142,7 @@ def _with_bias(layer: Folded) -> Folded:
     copy = deepcopy(layer)
     if copy.bias is None:
         outputs = copy.out_features if isinstance(copy, nn.Linear) else copy.out_channels
-        copy.bias = nn.Parameter(layer.weight.new_zeros(outputs))  # type: ignore[assignment]  # Linear says Tensor
+        copy.bias = nn.Parameter(layer.weight.new_zeros(outputs))
     return copy
 
 

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from torch import fx
 
-from riffle.compression.channels.origins import Origins, Source, Value
+from riffle.compression.channels.origins import Origins, Value
 from riffle.compression.channels.roles import Kind
 
 EMPTY = -1
@@ -106,7 +106,7 @@ def _classes(origins: Origins) -> Classes:
 
 
 def _readers(layout: Layout) -> tuple[dict[int, set[int]], dict[int, int], set[int]]:
-    """By class: the operations that read it, its place in the first that needs an order; the classes without padding."""
+    """By class: who reads it, and its place in the first that needs an order; then the classes without padding."""
     origins, classes = layout.origins, layout.classes
     readers: dict[int, set[int]] = {}
     ordered: dict[int, int] = {}

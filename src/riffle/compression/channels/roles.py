@@ -1,4 +1,4 @@
-"""What an operation does with channels: mix them, carry each on by itself, join two tensors of them, or anything else."""
+"""What an operation does with channels: move them, mix them, carry each on by itself, join two tensors of them."""
 
 import math
 from dataclasses import dataclass, replace
@@ -56,24 +56,32 @@ class Role:
     """Whether its arguments tell the number of channels, which padding would change."""
 
 
-ROUTERS = frozenset(
-    "cat concat concatenate channel_shuffle chunk clone contiguous flatten flip getitem identity index_select hstack "
-    "movedim moveaxis narrow permute repeat_interleave reshape roll select slice split split_with_sizes squeeze stack "
-    "swapaxes swapdims tensor_split transpose unbind unflatten unsqueeze view _unsafe_view alias index".split()
-)
-CARRIERS = frozenset(
-    "abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d alpha_dropout avg_pool1d avg_pool2d "
-    "avg_pool3d bfloat16 celu clamp clamp_max clamp_min clip cos detach double dropout dropout2d dropout3d elu feature_dropout "
-    "float gelu half hardsigmoid hardswish hardtanh interpolate leaky_relu logsigmoid max_pool1d max_pool2d max_pool3d mish neg "
-    "pad constant_pad_nd relu relu6 selu sigmoid silu sin softplus softsign sqrt square tanh to type _to_copy upsample "
-    "upsample_bilinear2d upsample_nearest2d".split()
-)
-REDUCTIONS = frozenset("mean sum amax amin".split())
-PAIRS = frozenset("add sub mul maximum minimum".split())
+ROUTERS = frozenset((
+    "alias", "cat", "channel_shuffle", "chunk", "clone", "concat", "concatenate", "contiguous", "flatten",
+    "flip", "getitem", "hstack", "identity", "index", "index_select", "moveaxis", "movedim", "narrow",
+    "permute", "repeat_interleave", "reshape", "roll", "select", "slice", "split", "split_with_sizes",
+    "squeeze", "stack", "swapaxes", "swapdims", "tensor_split", "transpose", "unbind", "unflatten",
+    "_unsafe_view", "unsqueeze", "view",
+))  # fmt: skip
+CARRIERS = frozenset((
+    "abs", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d",
+    "alpha_dropout", "avg_pool1d", "avg_pool2d", "avg_pool3d", "bfloat16", "celu", "clamp", "clamp_max",
+    "clamp_min", "clip", "constant_pad_nd", "cos", "detach", "double", "dropout", "dropout2d", "dropout3d",
+    "elu", "feature_dropout", "float", "gelu", "half", "hardsigmoid", "hardswish", "hardtanh", "interpolate",
+    "leaky_relu", "logsigmoid", "max_pool1d", "max_pool2d", "max_pool3d", "mish", "neg", "pad", "relu",
+    "relu6", "selu", "sigmoid", "silu", "sin", "softplus", "softsign", "sqrt", "square", "tanh", "to",
+    "_to_copy", "type", "upsample", "upsample_bilinear2d", "upsample_nearest2d",
+))  # fmt: skip
+REDUCTIONS = frozenset((
+    "amax", "amin", "mean", "sum",
+))  # fmt: skip
+PAIRS = frozenset((
+    "add", "maximum", "minimum", "mul", "sub",
+))  # fmt: skip
 SCALED = PAIRS | {"rsub", "div", "truediv", "true_divide"}
 CARRYING_LAYERS = (
-    nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Mish, nn.ELU, nn.SELU,
-    nn.CELU, nn.LeakyReLU, nn.Tanh, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Dropout, nn.Dropout1d, nn.Dropout2d,
+    nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Mish, nn.ELU,
+    nn.SELU, nn.CELU, nn.LeakyReLU, nn.Tanh, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Dropout, nn.Dropout1d, nn.Dropout2d,
     nn.Dropout3d, nn.AlphaDropout, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
     nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d,
     nn.AdaptiveMaxPool3d, nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, nn.ZeroPad1d, nn.ZeroPad2d,

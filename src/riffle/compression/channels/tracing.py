@@ -16,10 +16,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from riffle.layers.conv import SameConv2d
 
-VIEWS = frozenset(
-    "chunk contiguous detach expand flatten getitem identity movedim narrow permute reshape select split split_with_sizes "
-    "squeeze swapaxes tensor_split transpose unbind unflatten unsqueeze view view_as dropout".split()
-)
+VIEWS = frozenset((
+    "chunk", "contiguous", "detach", "dropout", "expand", "flatten", "getitem", "identity", "movedim",
+    "narrow", "permute", "reshape", "select", "split", "split_with_sizes", "squeeze", "swapaxes",
+    "tensor_split", "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as",
+))  # fmt: skip
 """Operations whose result may be their input's memory: what is done to one in place is done to the other."""
 
 VIEW_LAYERS = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd)
@@ -90,7 +91,7 @@ def tensor_at(module: nn.Module, path: str) -> Tensor:
 
 
 def name_of(node: fx.Node) -> str:
-    """What an operation is called, the same for a function, a method and an operator of ATen; empty for foreign ones."""
+    """What an operation is called, alike for functions, methods and operators of ATen; empty for foreign ones."""
     target = node.target
     if node.op == "call_method":
         return str(target)
