@@ -241,6 +241,18 @@ def test_a_part_that_is_changed_in_place():
     assert_same(rewritten, network)
 
 
+class Borders(nn.Module):
+    """Pads channels and flips pictures."""
+
+    def forward(self, x):
+        return nn.functional.pad(by_views(x.flip(3), 2), (1, 1, 0, 0, 1, -1))
+
+
+def test_padding_of_channels_is_not_taken_for_padding_of_pictures():
+    network = randomize(Classifier(Unit(16), Unit(16), Borders(), Unit(16), Unit(16)))
+    assert_same(unshuffle(network, picture()), network)
+
+
 class Untraceable(nn.Module):
     def forward(self, x):
         return by_views(x, 2) if x.sum().item() > 0 else x
@@ -253,8 +265,9 @@ def test_a_network_that_looks_at_numbers_is_left():
     assert_same(rewritten, network)
 
 
-def test_another_size_and_batch():
-    network = built("squeeze and excitation")
+@pytest.mark.parametrize("name", ["squeeze and excitation", pytest.param("exported", marks=pytest.mark.slow)])
+def test_another_size_and_batch(name):
+    network = built(name)
     rewritten = unshuffle(network, picture()[:1])
     assert_same(rewritten, network, side=24)
 

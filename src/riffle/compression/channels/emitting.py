@@ -79,7 +79,8 @@ class _Writer:
 
     def _gather(self, whole: fx.Node, places: Sequence[int], block: int) -> fx.Node:
         name = f"gather_{sum(gather is not None for _, gather in self.joined)}"
-        self.module.add_module(name, Gather(_blocks(places, block)))
+        device = next((parameter.device for parameter in self.module.parameters()), None)
+        self.module.add_module(name, Gather(_blocks(places, block).to(device)))
         return self.graph.call_module(name, (whole,))
 
     def _piece(self, piece: Piece, block: int) -> fx.Node:

@@ -80,12 +80,13 @@ PAIRS = frozenset((
 ))  # fmt: skip
 SCALED = PAIRS | {"rsub", "div", "truediv", "true_divide"}
 CARRYING_LAYERS = (
-    nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Mish, nn.ELU,
-    nn.SELU, nn.CELU, nn.LeakyReLU, nn.Tanh, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Dropout, nn.Dropout1d, nn.Dropout2d,
-    nn.Dropout3d, nn.AlphaDropout, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d,
-    nn.AdaptiveMaxPool3d, nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, nn.ZeroPad1d, nn.ZeroPad2d,
-    nn.ZeroPad3d, nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ReflectionPad1d, nn.ReflectionPad2d,
+    nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Mish,
+    nn.ELU, nn.SELU, nn.CELU, nn.LeakyReLU, nn.Tanh, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Dropout,
+    nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d,
+    nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.Upsample,
+    nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d,
+    nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ReflectionPad1d, nn.ReflectionPad2d,
     nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d, nn.CircularPad2d,
 )  # fmt: skip
 ROUTING_LAYERS = (nn.Identity, nn.Flatten, nn.Unflatten, nn.ChannelShuffle)
@@ -150,7 +151,7 @@ def _layer_role(node: fx.Node, graph: Traced) -> Role:
             return _convolution(
                 weight, bias, layer.in_channels, layer.out_channels, layer.groups, type(layer) in TRANSPOSED
             )
-    return Role(Kind.FIXED, f"{_called(node, graph)} needs its channels in their order")
+    return _unknown(node, graph)
 
 
 def _convolution(weight: str, bias: str | None, c_in: int, c_out: int, groups: int, transposed: bool) -> Role:
@@ -192,14 +193,14 @@ def _function_role(node: fx.Node, graph: Traced) -> Role:
         return layer
     if isinstance(result, Tensor) and read:
         if len(read) == 1 and name in CARRIERS and _is_batched(name, graph.results[read[0]]):
-            return Role(Kind.CARRY)
+            return Role(Kind.CARRY) if not _pads_channels(name, node, result.ndim) else _unknown(node, graph)
         if len(read) == 1 and name in SCALED:
             return Role(Kind.CARRY)
         if len(read) == 1 and name in REDUCTIONS:
             return _reduction(node, graph, read[0])
         if len(read) == 2 and name in PAIRS and graph.results[read[0]].ndim == graph.results[read[1]].ndim:
             return Role(Kind.PAIR)
-    return Role(Kind.FIXED, f"{_called(node, graph)} needs its channels in their order")
+    return _unknown(node, graph)
 
 
 def _functional_layer(name: str, node: fx.Node, graph: Traced) -> Role | None:
@@ -244,6 +245,18 @@ def _reduction(node: fx.Node, graph: Traced, read: fx.Node) -> Role:
         return Role(Kind.CARRY)
     if over == {1}:
         return Role(Kind.REDUCE)
+    return _unknown(node, graph)
+
+
+def _pads_channels(name: str, node: fx.Node, ndim: int) -> bool:
+    """Padding is told from the last dimension backwards, two numbers for each."""
+    if name not in ("pad", "constant_pad_nd"):
+        return False
+    amounts: Any = node.kwargs.get("pad", node.args[1] if len(node.args) > 1 else ())
+    return len(amounts) > 2 * (ndim - 2)
+
+
+def _unknown(node: fx.Node, graph: Traced) -> Role:
     return Role(Kind.FIXED, f"{_called(node, graph)} needs its channels in their order")
 
 
