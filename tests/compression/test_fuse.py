@@ -179,7 +179,9 @@ def test_a_network_that_is_no_sequence():
     assert type(fused.bn2) is nn.BatchNorm2d
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v2", "shufflenet_v2_x0_5"])
+@pytest.mark.parametrize(
+    "name", ["shufflenet_v2_x0_5", *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet18", "densenet121"))]
+)
 def test_networks_of_torchvision(name):
     left = {"densenet121": 62}  # those before an activation
     assert_fuses(randomize(peers.published("torchvision", name)), left=left.get(name, 0), shape=(3, 64, 64))

@@ -80,7 +80,7 @@ def step(network: nn.Module, *, side: int = 16) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize("name", FREED)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "exported" else n for n in FREED])
 def test_no_shuffle_is_left(name):
     network = built(name)
     before = deepcopy(network.state_dict())
@@ -128,7 +128,7 @@ def test_a_step_of_training(name):
         assert_same(step(rewritten).eval(), step(network).eval())
 
 
-@pytest.mark.parametrize("multiple", [8, 16])
+@pytest.mark.parametrize("multiple", [8, pytest.param(16, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", some(ALL))
 def test_padded_slices(name, multiple):
     network = built(name)
