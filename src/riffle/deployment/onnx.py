@@ -30,8 +30,12 @@ class Shipped(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalize, run, softmax."""
-        return self.network(self.to_input(pixels)).softmax(1)  # type: ignore[no-any-return]
+        """Normalize, run, softmax.
+
+        The input is made contiguous: else the exporter sees the pixels' order in memory through to the pooling, and
+        writes that down as seven operations there.
+        """
+        return self.network(self.to_input(pixels).contiguous()).softmax(1)  # type: ignore[no-any-return]
 
 
 def export(network: nn.Module, preprocessing: Preprocessing, path: Path) -> None:
