@@ -93,6 +93,24 @@ RUNTIMES = {
             precisions=("float32", "float16", "bfloat16"),
             batches=("any", "one"),
         ),
+        Runtime(
+            "executorch",
+            "ExecuTorch",
+            (".pte",),
+            ("executorch.extension.pybindings.portable_lib",),
+            ("executorch.exir",),
+            "unshuffled",
+        ),
+        Runtime("litert", "LiteRT", (".tflite",), ("ai_edge_litert.interpreter",), ("litert_torch",), "unshuffled"),
+        Runtime(
+            "ncnn",
+            "ncnn",
+            (".ncnn.param", ".ncnn.bin", ".ncnn.json"),
+            ("ncnn",),
+            ("pnnx",),
+            "unshuffled",
+            precisions=("float32", "float16"),
+        ),
     )
 }
 
