@@ -25,6 +25,7 @@ _HOME = {
     "push": "riffle.verbs.push",
     "replace_head": "riffle.training.transfer",
     "train": "riffle.verbs.train",
+    "unshuffle": "riffle.compression",
 }
 
 __all__ = [
@@ -45,10 +46,11 @@ __all__ = [
     "push",
     "replace_head",
     "train",
+    "unshuffle",
 ]
 
 if TYPE_CHECKING:
-    from riffle.compression import fuse
+    from riffle.compression import fuse, unshuffle
     from riffle.deployment.session import Session
     from riffle.deployment.verify import VerificationError
     from riffle.preprocessing import Preprocessing, UnreadablePicture

@@ -47,3 +47,17 @@ def split_even_odd(x: Tensor) -> tuple[Tensor, Tensor]:
     even, odd = pairs.unbind(2)
     half = (batch, channels // 2, height, width)
     return even.reshape(half), odd.reshape(half)
+
+
+class Gather(nn.Module):
+    """Channels in any order: channel i of the output is channel ``index[i]`` of the input."""
+
+    index: Tensor
+
+    def __init__(self, index: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("index", index, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, ...) to (batch, len(index), ...)."""
+        return x.index_select(1, self.index)
