@@ -46,12 +46,14 @@ def export(
         Measure all forms on this machine, and ship the fastest.
     """
     from riffle.cli.output import next_steps, reporter
-    from riffle.deployment.runtimes import runtime_of, runtimes_named
+    from riffle.deployment.runtimes import RUNTIMES, runtime_of, runtimes_named
     from riffle.verbs.export import Exported, Refused, Settings, export_all, export_run
 
     show = reporter()
     settings = Settings(precision, batch, form, tune)
     runtimes = runtimes_named(to)
+    if not runtimes:
+        raise ValueError(f"no runtime is named: --to takes some of {', '.join(RUNTIMES)}")
     name = run.resolve().name
     if len(runtimes) == 1 and out is not None and not out.is_dir():
         paths = [out]

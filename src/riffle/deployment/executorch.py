@@ -1,4 +1,4 @@
-"""ExecuTorch files: a program for the XNNPACK backend, with class names and preprocessing as a method that returns them.
+"""ExecuTorch files: a program for the XNNPACK backend, with class names and preprocessing in a method.
 
 The file takes images: the conversion from bytes would be left to ExecuTorch's reference kernels, which are slow. Its
 Python runtime imports torch; on a phone the file runs without.

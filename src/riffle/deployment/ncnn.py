@@ -43,9 +43,10 @@ def export(
     with TemporaryDirectory() as name:
         folder = Path(name)
         with quiet():
-            traced = torch.jit.trace(shipped(network, preprocessing, takes="images"), (images,), check_trace=False)
-            traced.save(folder / "network.pt")
-        shape = "x".join(str(side) for side in images.shape).replace("x", ",")
+            trace: Any = torch.jit.trace
+            module = shipped(network, preprocessing, takes="images")
+            trace(module, (images,), check_trace=False).save(folder / "network.pt")
+        shape = ",".join(str(side) for side in images.shape)
         command = [pnnx.EXEC_PATH, "network.pt", f"inputshape=[{shape}]f32", f"fp16={int(precision == 'float16')}"]
         ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if ran.returncode or not (folder / "network.ncnn.bin").exists():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
@@ -24,7 +25,7 @@ from riffle.training.evaluate import evaluate as evaluate_network
 from riffle.training.progress import Reporter
 from riffle.training.run import Run
 from riffle.verbs.evaluate import scores_of
-from riffle.verbs.forms import in_form, size_of, tune, write
+from riffle.verbs.forms import forms_of, in_form, size_of, tune, write
 
 
 def export(
@@ -133,7 +134,7 @@ def export_run(
     """
     settings = settings or Settings()
     runtime = _runtime_for(path, settings.precision, settings.batch)
-    return _prove(runtime, Path(path), *_trained(source, data), settings, reporter or Reporter())
+    return _prove(runtime, Path(path), _Trained.of(source, data), settings, reporter or Reporter())
 
 
 def export_all(
@@ -151,43 +152,55 @@ def export_all(
     """
     settings = settings or Settings()
     runtimes = [_runtime_for(path, settings.precision, settings.batch) for path in paths]
-    trained = _trained(source, data)
+    trained = _Trained.of(source, data)
+    reporter = reporter or Reporter()
     made: list[Exported | Refused] = []
     for runtime, path in zip(runtimes, map(Path, paths), strict=True):
+        reporter.say(f"{runtime.title}: writing {path} and comparing it with the network")
         try:
-            made.append(_prove(runtime, path, *trained, settings, reporter or Reporter()))
+            made.append(_prove(runtime, path, trained, settings, reporter))
         except (ValueError, ArithmeticError, OSError, RuntimeError) as error:
             made.append(Refused(path, in_one_line(error)))
     return made
 
 
-def _trained(source: str | Path, data: str | Path | None) -> tuple[nn.Module, Preprocessing, Pictures | list[Picture]]:
+@dataclass(frozen=True)
+class _Trained:
     """A run's best network, with the pictures to prove files on."""
-    network = zoo.load(source)
-    preprocessing = card_of(network).preprocessing
-    if preprocessing is None:
-        raise ValueError(f"{source} tells no preprocessing")
-    return network, preprocessing, Run.open(source).validation if data is None else _pictures(data)
+
+    network: nn.Module
+    preprocessing: Preprocessing
+    pictures: Pictures | list[Picture]
+
+    @classmethod
+    def of(cls, source: str | Path, data: str | Path | None) -> "_Trained":
+        network = zoo.load(source)
+        preprocessing = card_of(network).preprocessing
+        if preprocessing is None:
+            raise ValueError(f"{source} tells no preprocessing")
+        return cls(network, preprocessing, Run.open(source).validation if data is None else _pictures(data))
+
+    @cached_property
+    def forms(self) -> tuple[Form, ...]:
+        return forms_of(self.network, self.preprocessing)
 
 
-def _prove(
-    runtime: Runtime,
-    path: Path,
-    network: nn.Module,
-    preprocessing: Preprocessing,
-    pictures: Pictures | list[Picture],
-    settings: Settings,
-    reporter: Reporter,
-) -> Exported:
+def _prove(runtime: Runtime, path: Path, trained: _Trained, settings: Settings, reporter: Reporter) -> Exported:
     """Choose the form, write the file, compare it with the network, and put it in its place."""
-    form, tuned = settings.form or runtime.form, {}
+    network, preprocessing = trained.network, trained.preprocessing
+    tuned: dict[Form, Latency] = {}
     if settings.tune:
-        tuned = tune(network, runtime, preprocessing, precision=settings.precision, batch=settings.batch)
+        tuned = tune(network, runtime, preprocessing, trained.forms, precision=settings.precision, batch=settings.batch)
         form = min(tuned, key=lambda name: tuned[name].median)
+    else:
+        form = settings.form or (runtime.form if runtime.form in trained.forms else "plain")
     shaped = in_form(network, form, preprocessing)
-    with replacing_parts(runtime.parts(path)) as (draft, *_), reporter.bar("verifying", len(pictures)) as bar:
+    with (
+        replacing_parts(runtime.parts(path)) as (draft, *_),
+        reporter.bar(f"verifying {path.name}", len(trained.pictures)) as bar,
+    ):
         write(runtime, shaped, preprocessing, draft, settings.precision, settings.batch)
-        agreement = verify(draft, network, preprocessing, bar.over(pictures))
+        agreement = verify(draft, network, preprocessing, bar.over(trained.pictures))
     return Exported(path, runtime, form, settings.precision, agreement, tuned)
 
 

@@ -6,12 +6,14 @@ from tempfile import TemporaryDirectory
 from typing import get_args
 
 import numpy as np
+import torch
 from torch import nn
 
-from riffle.compression import fuse
+from riffle.compression import fuse, unshuffle
 from riffle.deployment.runtimes import Batch, Form, Precision, Runtime, in_one_line, runtime_of
 from riffle.deployment.session import Session
 from riffle.preprocessing import Preprocessing
+from riffle.profiling.cost import profile
 from riffle.profiling.latency import Latency, measure_blocks
 
 MULTIPLES = {"unshuffled": 1, "padded8": 8, "padded16": 16}
@@ -20,7 +22,24 @@ MULTIPLES = {"unshuffled": 1, "padded8": 8, "padded16": 16}
 
 def in_form(network: nn.Module, form: Form, preprocessing: Preprocessing) -> nn.Module:
     """A copy for evaluation with batch norms folded, and channel shuffles removed where the form says so."""
-    return fuse(network)
+    fused = fuse(network)
+    if form == "plain":
+        return fused
+    weight = next(fused.parameters())
+    pictures = torch.zeros(1, 3, preprocessing.size, preprocessing.size, dtype=weight.dtype, device=weight.device)
+    return unshuffle(fused, pictures, multiple=MULTIPLES[form])
+
+
+def forms_of(network: nn.Module, preprocessing: Preprocessing) -> tuple[Form, ...]:
+    """The forms that differ: only the plain one where no shuffle can be removed, or there is none."""
+    plain, free = (in_form(network, form, preprocessing) for form in ("plain", "unshuffled"))
+    saved = _moved(plain, preprocessing) - _moved(free, preprocessing)
+    return get_args(Form) if saved > 0 else ("plain",)
+
+
+def _moved(network: nn.Module, preprocessing: Preprocessing) -> int:
+    """Elements that one picture makes the network read and write."""
+    return profile(network, size=preprocessing.size).memory_access
 
 
 def write(
@@ -49,6 +68,7 @@ def tune(
     network: nn.Module,
     runtime: Runtime,
     preprocessing: Preprocessing,
+    forms: tuple[Form, ...],
     *,
     precision: Precision = "float32",
     batch: Batch | None = None,
@@ -58,7 +78,7 @@ def tune(
     pixels = np.zeros((1, preprocessing.size, preprocessing.size, 3), np.uint8)
     with TemporaryDirectory() as folder:
         calls: dict[Form, Callable[[], object]] = {}
-        for form in get_args(Form):
+        for form in forms:
             path = Path(folder) / f"{form}{runtime.suffix}"
             write(runtime, in_form(network, form, preprocessing), preprocessing, path, precision, batch)
             calls[form] = Session(path, threads=1).bound(pixels)
