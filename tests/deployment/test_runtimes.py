@@ -21,10 +21,11 @@ from riffle.deployment.runtimes import RUNTIMES
 from riffle.deployment.session import Session
 from riffle.deployment.verify import TOLERANCES, VerificationError, verify
 from riffle.layers.pixel_input import PixelInput
+from riffle.training.transfer import head_of
 
 HEAVY = ("executorch", "litert")  # they take longer to import than all the others to run
 EACH = [pytest.param(name, marks=[pytest.mark.slow] * (name in HEAVY)) for name in RUNTIMES]
-PREPROCESSING = riffle.Preprocessing(size=32, resize=40, interpolation="bicubic", mean=(0.5, 0.4, 0.3))
+PREPROCESSING = riffle.Preprocessing(size=64, resize=72, interpolation="bicubic", mean=(0.5, 0.4, 0.3))
 BLUE_FIRST = replace(PREPROCESSING, channels="BGR")
 
 
@@ -45,8 +46,8 @@ def pictures(count: int) -> list[np.ndarray]:
 def network() -> torch.nn.Module:
     """A small network that tells pictures apart."""
     torch.manual_seed(0)
-    made = riffle.create("lenet", num_classes=3, size=32).eval()
-    torch.nn.init.normal_(made.classifier[-1].weight if hasattr(made.classifier, "__len__") else made.classifier.weight)
+    made = riffle.create("lenet", num_classes=3, size=64).eval()
+    torch.nn.init.normal_(head_of(made).weight)
     made.card = replace(card_of(made), classes=("猫", "dog", "a b"), preprocessing=PREPROCESSING)
     return made
 
@@ -76,7 +77,7 @@ def test_a_file_answers_as_the_network_does(name, files, network):
     pixels = np.stack([PREPROCESSING.pixels(picture) for picture in pictures(5)])
     with torch.inference_mode():
         expected = network(PixelInput(PREPROCESSING)(torch.from_numpy(pixels))).softmax(1).numpy()
-    assert expected.max(0).min() - expected.min(0).max() > 0.01 or np.ptp(expected, axis=0).max() > 0.01
+    assert np.ptp(expected, axis=0).max() > 0.01
     for batch in (1, 5, 2):
         shares = session.probabilities(pixels[:batch])
         assert shares.shape == (batch, 3)
@@ -101,11 +102,8 @@ def test_a_file_that_disagrees_is_deleted_with_all_its_parts(name, files, networ
             new.write_bytes(old.read_bytes())
 
     monkeypatch.setattr(f"riffle.deployment.{name}.export", copy)
-    other = riffle.create("lenet", num_classes=3, size=32)
-    torch.nn.init.constant_(
-        other.classifier[-1].bias if hasattr(other.classifier, "__len__") else other.classifier.bias, 9
-    )
-    torch.nn.init.normal_(other.stem[0].weight if hasattr(other.stem, "__len__") else next(other.parameters()))
+    other = riffle.create("lenet", num_classes=3, size=64)
+    torch.nn.init.normal_(head_of(other).weight)
     target = tmp_path / f"new{runtime.suffix}"
     with pytest.raises(VerificationError, match="and the network disagree on a picture: class"):
         riffle.export(other, target, preprocessing=PREPROCESSING, data=pictures(2))
@@ -245,12 +243,12 @@ def test_a_file_of_parts_that_do_not_belong_together_is_refused(files, tmp_path)
     for old, new in zip(RUNTIMES["ncnn"].parts(files("ncnn")), parts, strict=True):
         new.write_bytes(old.read_bytes())
     parts[1].write_bytes(parts[1].read_bytes()[:1000])
-    with pytest.raises(ValueError, match="x.ncnn.param is not a file that ncnn can run"):
+    with pytest.raises(ValueError, match=r"x.ncnn.param is not a file that ncnn can run"):
         Session(parts[0])
     facts = json.loads(parts[2].read_text(encoding="utf-8"))
     del facts["classes"]
     parts[2].write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="x.ncnn.param"):
+    with pytest.raises(ValueError, match=r"x.ncnn.param"):
         Session(parts[0])
 
 
@@ -287,7 +285,7 @@ def test_shufflenets_run_right_everywhere(name, model, tmp_path):
     runtime = ready(name)
     torch.manual_seed(0)
     made = riffle.fuse(riffle.create(model, num_classes=4))
-    how = replace(BLUE_FIRST, size=64, resize=64)
+    how = BLUE_FIRST
     path = riffle.export(made, tmp_path / f"x{runtime.suffix}", preprocessing=how, data=pictures(3))
     assert Session(path).preprocessing == how
 

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +15,9 @@ Batch = Literal["any", "one"]
 Form = Literal["plain", "unshuffled", "padded8", "padded16"]
 
 DISTRIBUTION = "riffle-vision"
+
+IN_SOURCE = re.compile(r"\S+\.(?:h|cc|cpp):\d+\s.*?\)\s")
+"""Where in its own source a library stopped, with the function's signature; no user needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,8 @@ def in_one_line(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= 200 else text[:200] + "…"
+    text = IN_SOURCE.sub("", lines[0]) if lines else type(error).__name__
+    return text if len(text) <= 300 else text[:300] + "…"
 
 
 assert set(get_args(Form)) >= {runtime.form for runtime in RUNTIMES.values()}
