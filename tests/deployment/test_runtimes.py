@@ -238,6 +238,23 @@ print([name for name in sys.modules if name == "torch" and sys.modules[name] is 
     assert (ran.stdout, ran.stderr) == ("[]\n", "")
 
 
+def test_openvino_leaves_room_for_signal_handlers(files):
+    """Its own signal stack is too small where the processor has AMX: the end of any child would kill the process."""
+    source = files("openvino")
+    program = """
+import signal, subprocess, sys
+import riffle
+from riffle.deployment import signal_stack
+signal.signal(signal.SIGCHLD, lambda *_: None)
+session = riffle.Session(sys.argv[1])
+for _ in range(3):
+    subprocess.run([sys.executable, "-c", ""], check=True)
+print(signal_stack.size() == 0 or signal_stack.size() >= signal_stack.ENOUGH)
+"""
+    ran = subprocess.run([sys.executable, "-c", program, str(source)], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True\n"
+
+
 def test_a_file_of_parts_that_do_not_belong_together_is_refused(files, tmp_path):
     parts = RUNTIMES["ncnn"].parts(tmp_path / "x.ncnn.param")
     for old, new in zip(RUNTIMES["ncnn"].parts(files("ncnn")), parts, strict=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from riffle.deployment import engine
+from riffle.deployment import engine, signal_stack
 from riffle.deployment.engine import METADATA, Pixels, Shares
 from riffle.deployment.quiet import quiet
 from riffle.deployment.runtimes import Batch, Precision
@@ -83,7 +83,9 @@ class Engine(engine.Engine):
         self._one = self._compiled(single)
 
     def _compiled(self, model: Any) -> Any:
-        return self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        signal_stack.widen()
+        return request
 
     def run(self, pixels: Pixels) -> Shares:
         """Probabilities of a batch."""
@@ -98,5 +100,11 @@ class Engine(engine.Engine):
         """The pixels are bound once."""
         import openvino
 
-        self._one.set_input_tensor(openvino.Tensor(pixels, shared_memory=True))
-        return self._one.infer  # type: ignore[no-any-return]
+        request = self._one.get_compiled_model().create_infer_request()
+        tensor = openvino.Tensor(pixels, shared_memory=True)
+        request.set_input_tensor(tensor)
+
+        def call() -> object:
+            return request.infer(), tensor  # which must live as long as the call
+
+        return call

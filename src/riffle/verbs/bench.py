@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from riffle.deployment.runtimes import is_exported, runtime_of
+from riffle.deployment.runtimes import in_one_line, is_exported, runtime_of
 from riffle.deployment.session import Session
 from riffle.files import replacing
 from riffle.hardware import environment
@@ -137,8 +137,13 @@ def _open(source: str, threads: int, size: int | None) -> _Opened:
     if not is_exported(source):
         network = find_network(source)
         side = side_of(network, size)
+        call = network_call(network, size=side)
+        try:
+            call()
+        except RuntimeError as error:
+            raise ValueError(f"{source} takes no pictures of {side} pixels: {in_one_line(error)}") from error
         bytes_ = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-        return _Opened("torch", "float32", side, bytes_, network_call(network, size=side))
+        return _Opened("torch", "float32", side, bytes_, call)
     session = Session(source, threads=threads)
     side = session.preprocessing.size
     if size not in (None, side):
