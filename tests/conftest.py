@@ -73,7 +73,7 @@ def shipped(finished_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from riffle.verbs.export import export_run
 
     path = tmp_path_factory.mktemp("shipped") / "digits.onnx"
-    agreement = export_run(finished_run.folder.path, path)
+    agreement = export_run(finished_run.folder.path, path).agreement
     assert agreement.pictures == len(finished_run.validation) == 12
     assert agreement.largest_difference <= TOLERANCE
     return path

@@ -1,6 +1,6 @@
 import pytest
 
-from riffle.files import remove_drafts, replacing, replacing_folder, write_text
+from riffle.files import remove_drafts, replacing, replacing_folder, replacing_parts, write_text
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -41,3 +41,24 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
     (tmp_path / "lost" / "whole").unlink()
     (tmp_path / "lost").rmdir()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".kept.tmp", ".lock"]
+
+
+def test_parts_of_a_file_come_together_or_not_at_all(tmp_path):
+    paths = [tmp_path / "new" / name for name in ("a.xml", "a.bin")]
+    with replacing_parts(paths) as drafts:
+        assert [draft.name for draft in drafts] == ["a.xml", "a.bin"]
+        assert drafts[0].parent == drafts[1].parent != paths[0].parent
+        for draft in drafts:
+            draft.write_text("first")
+    with pytest.raises(RuntimeError), replacing_parts(paths) as drafts:
+        for draft in drafts:
+            draft.write_text("second")
+        raise RuntimeError
+    with pytest.raises(FileNotFoundError), replacing_parts(paths) as drafts:
+        drafts[0].write_text("third")  # and a part is missing
+    assert [path.read_text() for path in paths] == ["first", "first"]
+    with replacing_parts(paths) as drafts:
+        for draft in drafts:
+            draft.write_text("fourth")
+    assert [path.read_text() for path in paths] == ["fourth", "fourth"]
+    assert sorted(entry.name for entry in paths[0].parent.iterdir()) == ["a.bin", "a.xml"]

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,3 +68,29 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def replacing_parts(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """The same for files that belong together, in one folder and under their own names.
+
+    Yields paths in a temporary folder beside them. On success all take their places, on failure all vanish. The first
+    path goes first and comes last, so that it never stands beside parts of another file.
+    """
+    first = paths[0]
+    first.parent.mkdir(parents=True, exist_ok=True)
+    folder = first.with_name(f".{first.name}.{os.getpid()}{DRAFT}")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        drafts = [folder / path.name for path in paths]
+        yield drafts
+        for draft in drafts:
+            with draft.open("rb+") as written:
+                os.fsync(written.fileno())
+        if len(paths) > 1:
+            first.unlink(missing_ok=True)
+        for draft, path in reversed(list(zip(drafts, paths, strict=True))):
+            draft.replace(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

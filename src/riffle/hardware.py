@@ -7,7 +7,10 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_REPORTED = ("riffle-vision", "torch", "onnxruntime", "numpy", "Pillow", "accelerate", "datasets", "kornia")
+_REPORTED = (
+    *("riffle-vision", "torch", "onnxruntime", "numpy", "Pillow", "accelerate", "datasets", "kornia"),
+    *("openvino", "executorch", "litert-torch", "ai-edge-litert", "ncnn", "pnnx"),
+)
 
 
 def cores() -> int:

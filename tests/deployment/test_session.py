@@ -11,7 +11,8 @@ from PIL import Image
 
 import riffle
 from riffle.card import card_of
-from riffle.deployment.session import METADATA, Session
+from riffle.deployment.engine import METADATA
+from riffle.deployment.session import Session
 from riffle.deployment.verify import VerificationError, verify
 from riffle.layers.pixel_input import PixelInput
 from riffle.verbs.classify import classifier
@@ -75,9 +76,13 @@ def test_a_folder_goes_through_with_its_broken_files_named(shipped, folder_of_di
 def test_files_that_are_not_ours_are_refused_in_one_line(shipped, tmp_path):
     with pytest.raises(ValueError, match="no file at"):
         Session(tmp_path / "nothing.onnx")
+    with pytest.raises(
+        ValueError, match=r"ends in one of .onnx \(ONNX Runtime\), .xml \(OpenVINO\).*; got .*shipped.h5"
+    ):
+        Session(tmp_path / "shipped.h5")
     garbage = tmp_path / "garbage.onnx"
     garbage.write_bytes(b"not a model")
-    with pytest.raises(ValueError, match=r"garbage.onnx is not an ONNX file that can be run"):
+    with pytest.raises(ValueError, match=r"garbage.onnx is not a file that ONNX Runtime can run"):
         Session(garbage)
     model = onnx.load(shipped)
     for entries in ([], [("riffle", "{}")], [("riffle", "no json")]):
@@ -124,7 +129,7 @@ def test_a_file_with_other_weights_metadata_or_classes_fails_verification(shippe
 
 def test_no_unverified_file_is_left(shipped, finished_run, tmp_path, monkeypatch):
     content = shipped.read_bytes()
-    monkeypatch.setattr("riffle.deployment.onnx.export", lambda network, how, path: path.write_bytes(content))
+    monkeypatch.setattr("riffle.deployment.onnx.export", lambda network, how, path, **_: path.write_bytes(content))
     older = tmp_path / "older.onnx"
     older.write_bytes(b"older")
     other = copy.deepcopy(finished_run.model)

@@ -52,3 +52,19 @@ def test_both_languages_show_the_same_code():
     for language in ("sh", "python", "text", "console"):
         shown = [[re.sub(r"\s*#.*", "", block) for block in blocks(readme, language)] for readme in READMES]
         assert shown[0] == shown[1]
+
+
+@pytest.mark.slow
+def test_the_commands_of_shipping(in_a_folder_with_pets):
+    from riffle.deployment.runtimes import RUNTIMES
+
+    for runtime in RUNTIMES.values():
+        try:
+            runtime.require(to_write=True)
+        except ValueError as hint:
+            pytest.skip(str(hint))
+    train = "train pets --model shufflenet_v2_x0_5 --size 64 --epochs 2 --out runs/pets"
+    assert run_command(shlex.split(train)) == 0
+    for line in "".join(blocks("docs/shipping.md", "sh")).splitlines():
+        arguments = shlex.split(line.removeprefix("riffle "))
+        assert run_command(arguments + ["--rounds", "3"] * (arguments[0] == "bench")) == 0, line

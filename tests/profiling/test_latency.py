@@ -101,3 +101,13 @@ def test_a_networks_call_is_in_evaluation():
     assert scores.shape == (3, 2)
     assert next(calls) == 1
     assert torch.equal(network.stem[0].norm.running_mean, statistics)
+
+
+def test_blocks_take_turns_and_their_first_call_is_not_counted(clock):
+    order = []
+    latency.measure_blocks({name: lambda name=name: order.append(name) for name in "AB"}, rounds=2, block=3, warmup=1)
+    assert "".join(order) == "AB" + "AAAABBBB" * 2
+    slow_first = [50, 1, 2, 3] * 3
+    measured = latency.measure_blocks({"x": clock.call([9, *slow_first])}, rounds=3, block=3, warmup=1)["x"]
+    assert (measured.lower, measured.median, measured.upper) == pytest.approx((2, 2, 2))
+    assert measured.rounds == 3

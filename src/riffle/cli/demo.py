@@ -26,8 +26,8 @@ def demo(*, out: Path = Path("runs/demo"), model: str = "shufflenet_v2_x0_5", ep
     run = train("digits", model=model, out=out, recipe=recipe, reporter=show)
     path = out / "digits.onnx"
     show.say("folding batch norms, exporting, comparing the file with the network on every held-out picture")
-    agreement = export_run(out, path, reporter=show)
-    show.say(f"verified: {agreement.told()}")
+    made = export_run(out, path, reporter=show)
+    show.say(f"verified: {made.agreement.told()}")
     listing = table("step", "top-1 %", "MB", "MACs", "ms")
     steps = ledger(run, path, reporter=show)
     for step in steps:

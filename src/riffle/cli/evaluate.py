@@ -7,11 +7,12 @@ def evaluate(source: str, /, *, data: str | None = None) -> None:
     Parameters
     ----------
     source
-        A run's folder or an .onnx file.
+        A run's folder or an exported file.
     data
         Folder with CLASS/PICTURE, or with a val folder; the run's own held-out pictures when left out.
     """
     from riffle.cli.output import next_steps, reporter, table
+    from riffle.deployment.runtimes import is_exported
     from riffle.verbs.evaluate import evaluate as judge
 
     show = reporter()
@@ -22,7 +23,7 @@ def evaluate(source: str, /, *, data: str | None = None) -> None:
     show.console.print(per_class)
     top5 = "" if scores.top5 is None else f"  top-5 {scores.top5:.2f} %"
     show.say(f"top-1 {scores.top1:.2f} %{top5}  loss {scores.loss:.4f}  on {len(pictures)} pictures")
-    if source.endswith(".onnx"):
+    if is_exported(source):
         next_steps(show, ("classify a picture", f"riffle predict {source} PICTURE"))
     else:
         next_steps(show, ("write a file without torch", f"riffle export {source}"))

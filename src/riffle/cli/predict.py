@@ -9,7 +9,7 @@ def predict(source: str, picture: Path, /, *, top: int = 3) -> None:
     Parameters
     ----------
     source
-        A run's folder, owner/name on the Hub, or an exported file; the file needs no torch.
+        A run's folder, owner/name on the Hub, or an exported file; most need no torch.
     picture
         A picture, or a folder of them.
     top
@@ -17,11 +17,12 @@ def predict(source: str, picture: Path, /, *, top: int = 3) -> None:
     """
     from rich.console import Console
 
+    from riffle.deployment.runtimes import is_exported
     from riffle.deployment.session import PictureClassifier, Session
     from riffle.preprocessing import UnreadablePicture
 
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    if source.endswith(".onnx"):
+    if is_exported(source):
         classifier: PictureClassifier = Session(source)
     else:
         from riffle.verbs.classify import classifier as opened
@@ -48,5 +49,5 @@ def predict(source: str, picture: Path, /, *, top: int = 3) -> None:
         raise ValueError("no picture could be read")
     if unreadable:
         console.print(f"{unreadable} of {total} files unreadable")
-    if not source.endswith(".onnx"):
+    if not is_exported(source):
         console.print(f"\nwrite a file without torch  riffle export {source}", markup=False)

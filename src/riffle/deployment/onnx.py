@@ -1,96 +1,86 @@
 """ONNX files: pixels in, probabilities out, with class names and preprocessing in the metadata."""
 
-import contextlib
-import io
-import json
-import logging
-import warnings
-from copy import deepcopy
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import onnx
-import torch
-from torch import Tensor, nn
+import numpy as np
+import onnxruntime
 
-from riffle.card import Card, card_of
-from riffle.deployment.session import METADATA, Session
-from riffle.layers.pixel_input import PixelInput
+from riffle.deployment import engine
+from riffle.deployment.engine import METADATA, Pixels, Shares
+from riffle.deployment.quiet import quiet
+from riffle.deployment.runtimes import Batch, Precision
+from riffle.deployment.session import Session
 from riffle.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from torch import nn
 
 OPSET = 18
 """Version of the operators: the lowest that torch's exporter writes without converting, for the widest support."""
 
 
-class Shipped(nn.Module):
-    """A network as a file has it: uint8 pixels (batch, size, size, 3), red first, to probabilities (batch, classes)."""
+def export(
+    network: "nn.Module",
+    preprocessing: Preprocessing,
+    path: Path,
+    *,
+    precision: Precision = "float32",
+    batch: Batch = "any",
+) -> None:
+    """Write an ONNX file, in float32."""
+    import onnx
+    import torch
 
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.to_input = PixelInput(preprocessing)
-        self.network = network
+    from riffle.deployment.shipped import example, facts_of, shipped
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Normalize, run, softmax.
-
-        The input is made contiguous: else the exporter sees the pixels' order in memory through to the pooling, and
-        writes that down as seven operations there.
-        """
-        return self.network(self.to_input(pixels).contiguous()).softmax(1)  # type: ignore[no-any-return]
-
-
-def export(network: nn.Module, preprocessing: Preprocessing, path: Path) -> None:
-    """Write an ONNX file for any batch size, in float32.
-
-    The class names come from the network's card; where it has none, the classes are called by their numbers.
-    """
-    shipped = Shipped(deepcopy(network).cpu().float(), preprocessing).eval()
-    pixels = torch.zeros(2, preprocessing.size, preprocessing.size, 3, dtype=torch.uint8)
-    with _without_chatter():
+    pixels = example(preprocessing, batch=2 if batch == "any" else 1)
+    with quiet():
         program = torch.onnx.export(
-            shipped,
+            shipped(network, preprocessing),
             (pixels,),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
             input_names=["pixels"],
             output_names=["probabilities"],
-            dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
+            dynamic_shapes=({0: torch.export.Dim("batch")},) if batch == "any" else None,
         )
     assert program is not None
     model = program.model_proto
-    with torch.inference_mode():
-        count = shipped(pixels).shape[1]
-    facts = describe(card_of(network), preprocessing, count)
-    onnx.helper.set_model_props(model, {METADATA: json.dumps(facts, ensure_ascii=False)})
+    facts = facts_of(network, preprocessing, precision=precision, batch=batch)
+    onnx.helper.set_model_props(model, {METADATA: facts})
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
 
 
-def load(path: Path) -> Session:
+def load(path: str | Path, *, threads: int | None = None) -> Session:
     """A session for the file."""
-    return Session(path)
+    return Session(path, threads=threads)
 
 
-def describe(card: Card, preprocessing: Preprocessing, count: int) -> dict[str, object]:
-    """The facts that travel with a file."""
-    return {
-        "format": 1,
-        "name": card.name or "network",
-        "rewrites": list(card.rewrites),
-        "classes": list(card.classes or (str(index) for index in range(count))),
-        "preprocessing": preprocessing.to_dict(),
-    }
+class Engine(engine.Engine):
+    """A file in ONNX Runtime."""
 
+    def __init__(self, path: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.facts = self._session.get_modelmeta().custom_metadata_map.get(METADATA)
+        (self._input,) = self._session.get_inputs()
+        self.takes_batches = not isinstance(self._input.shape[0], int)
 
-@contextlib.contextmanager
-def _without_chatter():  # type: ignore[no-untyped-def]
-    """The exporter prints its steps and warns about its own insides; neither is the user's concern."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+    def run(self, pixels: Pixels) -> Shares:
+        """Probabilities of a batch."""
+        (shares,) = self._session.run(None, {self._input.name: pixels})
+        return np.asarray(shares)
+
+    def bound(self, pixels: Pixels) -> Callable[[], object]:
+        """The pixels are bound once."""
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(self._input.name, onnxruntime.OrtValue.ortvalue_from_numpy(pixels))
+        binding.bind_output(self._session.get_outputs()[0].name)
+        return lambda: self._session.run_with_iobinding(binding)

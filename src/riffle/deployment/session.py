@@ -1,21 +1,18 @@
-"""Run an exported file. Needs onnxruntime, numpy and Pillow; imports no torch."""
+"""Run an exported file. Needs its runtime, numpy and Pillow; imports no torch."""
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from riffle.deployment.engine import Engine, read_facts
+from riffle.deployment.quiet import quiet
+from riffle.deployment.runtimes import in_one_line, runtime_of
 from riffle.hardware import cores
 from riffle.preprocessing import SUFFIXES, Picture, Pixels, Preprocessing, UnreadablePicture
-
-METADATA = "riffle"
-"""Key in an ONNX file's metadata under which classes and preprocessing travel, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,38 +69,48 @@ class PictureClassifier(ABC):
 
 
 class Session(PictureClassifier):
-    """An exported file, ready to classify pictures.
+    """An exported file, ready to classify pictures; the ending of its name tells the runtime.
 
     Args:
         path: a file that ``riffle export`` wrote.
         threads: cores to compute on; None for all that are available.
 
     Raises:
-        ValueError: no such file, not an ONNX file, or not one of Riffle's.
+        ValueError: no such file, not one that its runtime can run, not one of Riffle's, or the runtime is missing.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise ValueError(f"no file at {self.path}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        runtime = runtime_of(self.path)
+        for part in runtime.parts(self.path):
+            if not part.is_file():
+                raise ValueError(f"no file at {part}")
+        runtime.require()
+        self.runtime = runtime.name
         try:
-            self._session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors share no class of their own
-            raise ValueError(f"{self.path} is not an ONNX file that can be run") from error
-        facts = _facts(self._session.get_modelmeta().custom_metadata_map, self.path)
-        self.preprocessing = Preprocessing.from_dict(facts["preprocessing"])
+            with quiet():
+                self._engine: Engine = runtime.module().Engine(self.path, threads or cores())
+        except Exception as error:  # the runtimes' errors share no class
+            raise ValueError(f"{self.path} is not a file that {runtime.title} can run: {in_one_line(error)}") from error
+        try:
+            facts = read_facts(self._engine.facts)
+            self.preprocessing = Preprocessing.from_dict(facts["preprocessing"])
+        except ValueError as error:
+            raise ValueError(f"{self.path} {error}") from None
         self.classes: tuple[str, ...] = tuple(facts["classes"])
         self.name: str = facts["name"]
-        self.expected: dict[str, Any] = facts.get("expected", {})
+        self.precision: str = facts.get("precision", "float32")
+        self.rewrites: tuple[str, ...] = tuple(facts.get("rewrites", ()))
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Run the file on a batch of any size."""
-        (shares,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})
-        return np.asarray(shares)
+        """Run the file on a batch of any size; picture by picture where it takes no more than one."""
+        if self._engine.takes_batches or len(pixels) == 1:
+            return self._engine.run(pixels)
+        return np.concatenate([self._engine.run(pixels[index : index + 1]) for index in range(len(pixels))])
+
+    def bound(self, pixels: npt.NDArray[np.uint8]) -> Callable[[], object]:
+        """A call that runs one batch again and again with nothing around it, for measuring time."""
+        return self._engine.bound(pixels)
 
 
 def pictures_below(folder: Path) -> Sequence[Path]:
@@ -125,11 +132,3 @@ def _pixels_or_reason(preprocessing: Preprocessing, path: Path) -> Pixels | Unre
         return preprocessing.pixels(path)
     except UnreadablePicture as reason:
         return reason
-
-
-def _facts(metadata: dict[str, str], path: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads(metadata[METADATA])
-        return {"preprocessing": facts["preprocessing"], "classes": facts["classes"], **facts}
-    except (KeyError, TypeError, json.JSONDecodeError):
-        raise ValueError(f"{path} was not exported by Riffle: it tells no classes and no preprocessing") from None

@@ -16,6 +16,9 @@ from riffle.preprocessing import Picture, Preprocessing
 TOLERANCE = 1e-4
 """Largest difference of a probability between file and network, both in float32."""
 
+TOLERANCES = {"float32": TOLERANCE, "float16": 5e-3, "bfloat16": 5e-2}
+"""The same where the file computes in a shorter precision: the steps of 11 and 8 bits, grown over some fifty layers."""
+
 
 class VerificationError(ValueError):
     """A file gives other answers than its network."""
@@ -37,7 +40,7 @@ class Agreement:
 def verify(
     path: Path, network: nn.Module, preprocessing: Preprocessing, pictures: Iterable[Picture], *, batch_size: int = 16
 ) -> Agreement:
-    """Compare a file with its network on pictures: same label on each, probabilities within the tolerance.
+    """Compare a file with its network on pictures: same label on each, probabilities within the precision's tolerance.
 
     The file decodes and prepares each picture by what its own metadata says, the network by ``preprocessing``, so a
     mistake in the metadata is found too. The pictures go through the file in batches and the first ones singly as well.
@@ -47,6 +50,7 @@ def verify(
         ValueError: there are no pictures.
     """
     session = Session(path)
+    tolerance = TOLERANCES[session.precision]
     network = deepcopy(network).cpu().float().eval()
     to_input = PixelInput(preprocessing)
     seen, largest = 0, 0.0
@@ -62,7 +66,7 @@ def verify(
             shares[:4] = np.where(worse, singly, shares[:4])
         difference = float(np.abs(shares - expected).max())
         differs = np.flatnonzero(shares.argmax(1) != expected.argmax(1))
-        if differs.size or not difference <= TOLERANCE:
+        if differs.size or not difference <= tolerance:
             worst = int(differs[0]) if differs.size else int(np.abs(shares - expected).max(1).argmax())
             raise VerificationError(
                 f"{path.name} and the network disagree on {_name(batch[worst])}: "

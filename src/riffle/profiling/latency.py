@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import nn
+
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class Latency:
 
 
 def measure(
-    calls: Mapping[str, Callable[[], object]], *, rounds: int = 50, warmup: int = 5, threads: int = 1
-) -> dict[str, Latency]:
+    calls: Mapping[Name, Callable[[], object]], *, rounds: int = 50, warmup: int = 5, threads: int = 1
+) -> dict[Name, Latency]:
     """Time several calls in turn, A B A B, so that a change of the machine's speed meets all of them alike.
 
     Args:
@@ -35,7 +38,7 @@ def measure(
         warmup: calls of each before counting.
         threads: torch's computing threads meanwhile; sessions of other runtimes bring their own.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    seconds: dict[Name, list[float]] = {name: [] for name in calls}
     with pinned(threads), torch.inference_mode():
         for call in calls.values():
             for _ in range(warmup):
@@ -45,6 +48,36 @@ def measure(
                 start = time.perf_counter()
                 call()
                 seconds[name].append(time.perf_counter() - start)
+    return {name: summary(times, threads) for name, times in seconds.items()}
+
+
+def measure_blocks(
+    calls: Mapping[Name, Callable[[], object]], *, rounds: int = 50, block: int = 10, warmup: int = 5, threads: int = 1
+) -> dict[Name, Latency]:
+    """Time blocks of calls in turn, AAA BBB AAA BBB: each with its weights and buffers in the cache, as in a stream.
+
+    What :func:`measure` times is the first call after others had the cache. The first call of a block is one of those,
+    and comes before the counted ones; a round's time is their mean.
+
+    Args:
+        calls: what to time, by name; each is called without arguments.
+        rounds: blocks that are counted.
+        block: calls in a block.
+        warmup: calls of each before counting.
+        threads: torch's computing threads meanwhile; sessions of other runtimes bring their own.
+    """
+    seconds: dict[Name, list[float]] = {name: [] for name in calls}
+    with pinned(threads), torch.inference_mode():
+        for call in calls.values():
+            for _ in range(warmup):
+                call()
+        for _ in range(rounds):
+            for name, call in calls.items():
+                call()
+                start = time.perf_counter()
+                for _ in range(block):
+                    call()
+                seconds[name].append((time.perf_counter() - start) / block)
     return {name: summary(times, threads) for name, times in seconds.items()}
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from riffle import zoo
 from riffle.deployment.network_session import NetworkSession
+from riffle.deployment.runtimes import is_exported
 from riffle.deployment.session import PictureClassifier, Session
 
 
@@ -16,8 +17,3 @@ def classifier(source: str | Path) -> PictureClassifier:
     if is_exported(source):
         return Session(source)
     return NetworkSession(zoo.load(source))
-
-
-def is_exported(source: str | Path) -> bool:
-    """Whether a path means an exported file, by its ending."""
-    return Path(source).suffix == ".onnx"

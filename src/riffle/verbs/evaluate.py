@@ -8,12 +8,12 @@ from riffle import zoo
 from riffle.card import card_of
 from riffle.data import images
 from riffle.data.images import Pictures
+from riffle.deployment.runtimes import is_exported
 from riffle.deployment.session import PictureClassifier, Session
 from riffle.training.evaluate import evaluate as evaluate_network
 from riffle.training.metrics import Scores
 from riffle.training.progress import Reporter
 from riffle.training.run import Run
-from riffle.verbs.classify import is_exported
 
 
 def evaluate(
@@ -22,7 +22,7 @@ def evaluate(
     """Judge a run's best network, or an exported file, on held-out pictures.
 
     Args:
-        source: a run's folder or an ``.onnx`` file.
+        source: a run's folder or an exported file.
         data: a folder of pictures in class folders; by default the run's own held-out pictures.
         reporter: shows progress.
 
