@@ -353,7 +353,7 @@ FREED = {
     "flattened": Flat,
     "two filters a channel": lambda: Classifier(conv(16, 8), Multiplier()),
     "two readers": TwoReaders,
-    "scaled": lambda: repeated(lambda: Scaled(16), 3),
+    "scaled": lambda: repeated(lambda: Scaled(16), 2),
     "functional": lambda: repeated(lambda: Functional(16), 3),
     "exported": lambda: Classifier(Branching(16)),
 }

@@ -33,7 +33,6 @@ GATHERS = {
     "two readers": 1,
     "pose": 3,
     "two filters a channel": 2,
-    "scaled": 1,
     "squeeze and excitation": 8,
 }
 
@@ -63,7 +62,7 @@ def assert_same(one: nn.Module, other: nn.Module, *, side: int = 16) -> None:
     assert len(outputs) == len(expected)
     for ours, theirs in zip(outputs, expected, strict=True):
         change = (theirs[0] - theirs[1]).abs().max()
-        assert change > 1e-3 * theirs.abs().max(), "the signal died on its way: this comparison would see nothing"
+        assert change > 1e-2 * theirs.abs().max(), "the signal died on its way: this comparison would see nothing"
         assert (ours - theirs).abs().max() <= TOLERANCE * change
 
 
