@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import peers
 from random_networks import randomize, relative_difference
 from riffle import zoo
 from riffle.card import card_of
@@ -97,9 +98,117 @@ def test_a_norm_of_the_batch_is_left():
     assert_fuses(network, left=1)
 
 
-def test_a_norm_that_follows_no_convolution_is_left():
-    first = nn.Sequential(nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.BatchNorm2d(8))
-    assert_fuses(randomize(nn.Sequential(first, conv_norm_relu())), left=2)
+def test_a_norm_beside_no_convolution_is_left():
+    first = nn.Sequential(nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.BatchNorm2d(8))
+    assert_fuses(randomize(nn.Sequential(first, nn.ReLU(), conv_norm_relu())), left=2)
+
+
+BEFORE = {
+    "dense": nn.Conv2d(8, 12, 3),
+    "grouped": nn.Conv2d(8, 12, 3, groups=4, bias=False),
+    "depthwise": nn.Conv2d(8, 8, 3, groups=8),
+    "two filters a channel": nn.Conv2d(8, 16, 3, groups=8),
+    "padded by valid": nn.Conv2d(8, 12, 3, padding="valid"),
+    "reflecting": nn.Conv2d(8, 12, 3, padding=1, padding_mode="reflect"),
+}
+PADDED = {
+    "zeros": nn.Conv2d(8, 12, 3, padding=1),
+    "same": nn.Conv2d(8, 12, 3, padding="same"),
+    "as TensorFlow does": SameConv2d(8, 12, 3, stride=2),
+    "transposed": nn.ConvTranspose2d(8, 12, 3),
+}
+
+
+@pytest.mark.parametrize("conv", BEFORE.values(), ids=BEFORE.keys())
+def test_a_norm_before_a_convolution(conv):
+    assert_fuses(randomize(nn.Sequential(nn.BatchNorm2d(8), deepcopy(conv), nn.Flatten())))
+
+
+@pytest.mark.parametrize("conv", PADDED.values(), ids=PADDED.keys())
+def test_a_norm_before_a_convolution_that_pads_with_zeros_is_left(conv):
+    assert_fuses(randomize(nn.Sequential(nn.BatchNorm2d(8), deepcopy(conv), nn.Flatten())), left=1)
+
+
+OTHERS = {
+    "line": (nn.Conv1d(6, 8, 3, stride=2, padding=1), nn.BatchNorm1d(8), (6, 11)),
+    "volume": (nn.Conv3d(2, 4, (3, 1, 2), groups=2), nn.BatchNorm3d(4), (2, 5, 5, 5)),
+    "transposed": (nn.ConvTranspose2d(6, 8, 3, stride=2, output_padding=1), nn.BatchNorm2d(8), (6, 4, 4)),
+    "transposed in groups": (nn.ConvTranspose2d(6, 8, 3, groups=2, bias=False), nn.BatchNorm2d(8), (6, 4, 4)),
+    "transposed line": (nn.ConvTranspose1d(6, 8, 3, dilation=2), nn.BatchNorm1d(8), (6, 7)),
+    "linear": (nn.Linear(6, 8), nn.BatchNorm1d(8), (6,)),
+    "linear without bias": (nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8, affine=False), (6,)),
+}
+
+
+def settled(norm: nn.Module) -> nn.Module:
+    """With statistics and factors of its own."""
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2.0)
+    if norm.affine:
+        nn.init.uniform_(norm.weight, 0.5, 2.0)
+        nn.init.normal_(norm.bias)
+    return norm
+
+
+@pytest.mark.parametrize(("layer", "norm", "shape"), OTHERS.values(), ids=OTHERS.keys())
+def test_layers_of_other_kinds(layer, norm, shape):
+    assert_fuses(nn.Sequential(deepcopy(layer), settled(deepcopy(norm))).double().eval(), shape=shape)
+
+
+def test_a_norm_before_a_linear_layer():
+    network = nn.Sequential(settled(nn.BatchNorm1d(6)), nn.Linear(6, 8)).double().eval()
+    assert_fuses(network, shape=(6,))
+
+
+class Attributes(nn.Module):
+    """Not a sequence, as torchvision writes residual networks; the second convolution is read twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = (nn.Conv2d(8, 8, 3, padding=1) for _ in range(3))
+        self.bn1, self.bn2, self.bn3 = (nn.BatchNorm2d(8) for _ in range(3))
+
+    def forward(self, x):
+        x = self.bn1(self.conv1(x)).relu()
+        y = self.conv2(x)
+        return self.bn3(self.conv3(x + self.bn2(y).relu() + y))
+
+
+def test_a_network_that_is_no_sequence():
+    fused = assert_fuses(randomize(Attributes()), left=1)
+    assert type(fused.bn2) is nn.BatchNorm2d
+
+
+@pytest.mark.parametrize(
+    "name", ["shufflenet_v2_x0_5", *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet18", "densenet121"))]
+)
+def test_networks_of_torchvision(name):
+    left = {"densenet121": 62}  # those before an activation
+    assert_fuses(randomize(peers.published("torchvision", name)), left=left.get(name, 0), shape=(3, 64, 64))
+
+
+class Listed(Attributes):
+    """Holds a layer in a list, too, where no rewrite reaches it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = [self.conv1]
+
+    def forward(self, x):
+        return self.bn1(self.first[0](x)).relu()
+
+
+def test_a_layer_that_is_held_elsewhere_is_left():
+    assert_fuses(randomize(Listed()), left=3)
+
+
+class Deciding(Attributes):
+    def forward(self, x):
+        return super().forward(x) if x.sum() > 0 else x
+
+
+def test_a_network_that_cannot_be_traced_is_left():
+    assert_fuses(randomize(Deciding()), left=3)
 
 
 def test_a_unit_used_twice():

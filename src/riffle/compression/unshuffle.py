@@ -49,8 +49,8 @@ class Unshuffled(fx.GraphModule):
     def example_inputs(self, size: int | None = None, *, batch: int = 1) -> tuple[Tensor, ...]:
         """Zeros of the shape that the network was rewritten for; ``size`` is the pictures' side."""
         weight = next(self.parameters())
-        shapes = [(batch, *shape[1:-2], size or shape[-2], size or shape[-1]) for shape in self.meta["inputs"]]
-        return tuple(torch.zeros(shape, device=weight.device, dtype=weight.dtype) for shape in shapes)
+        inside = [shape[1:] if size is None else (*shape[1:-2], size, size) for shape in self.meta["inputs"]]
+        return tuple(torch.zeros(batch, *shape, device=weight.device, dtype=weight.dtype) for shape in inside)
 
 
 def unshuffle(model: nn.Module, example: Tensor | tuple[Tensor, ...], *, multiple: int = 1) -> nn.Module:

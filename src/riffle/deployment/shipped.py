@@ -28,8 +28,12 @@ class Shipped(nn.Module):
         self.network = network
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Normalize, run, softmax."""
-        return self.network(self.to_input(pictures)).softmax(1)  # type: ignore[no-any-return]
+        """Normalize, run, softmax.
+
+        The input is made contiguous: else the exporter sees the pixels' order in memory through to the pooling, and
+        writes that down as seven operations there.
+        """
+        return self.network(self.to_input(pictures).contiguous()).softmax(1)  # type: ignore[no-any-return]
 
 
 def shipped(network: nn.Module, preprocessing: Preprocessing, *, takes: Takes = "pixels") -> Shipped:

@@ -7,7 +7,7 @@ added become one (``collapse``): more to train, and nothing more to run.
 
 from collections import OrderedDict
 from copy import deepcopy
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from riffle.layers.attention import Gate
 from riffle.layers.conv import ConvNormAct, relu
+
+Foldable = nn.modules.conv._ConvNd | nn.Linear
+Folded = TypeVar("Folded", bound=Foldable)
 
 
 class RepConv(nn.Module):
@@ -75,8 +78,8 @@ class RepUnit(nn.Sequential):
         super().__init__(layers)
 
 
-def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """One convolution that gives what ``norm(conv(x))`` gives in evaluation.
+def fold_norm(layer: Folded, norm: nn.modules.batchnorm._BatchNorm) -> Folded:
+    """One convolution or linear layer that gives what ``norm(layer(x))`` gives in evaluation.
 
     With s = weight / sqrt(running_var + eps) of the norm, its output is s * (W x + b - running_mean) + bias: a
     convolution with weights s W and bias s (b - running_mean) + bias. The sums are done in float64 and rounded once.
@@ -84,19 +87,75 @@ def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     Raises:
         ValueError: the norm keeps no running statistics, so there is nothing fixed to fold.
     """
+    scale, shift = _scale_and_shift(norm)
+    folded = _with_bias(layer)  # of the same class: a convolution may pad in its own way
+    assert folded.bias is not None
+    with torch.no_grad():
+        folded.bias.copy_(shift if layer.bias is None else shift + scale * layer.bias.double())
+        _by_group(folded).copy_(_by_group(layer).double() * scale.view(_groups(layer), 1, -1, 1))
+    return folded
+
+
+def fold_norm_before(norm: nn.modules.batchnorm._BatchNorm, layer: Folded) -> Folded:
+    """One convolution or linear layer that gives what ``layer(norm(x))`` gives in evaluation.
+
+    With the norm's scale s and shift t, W (s x + t) + b = (W s) x + (W t + b), where W t is summed over the kernel
+    too. That holds where the kernel never sees zeros from padding, to which the norm adds no t; or where t is 0.
+
+    Raises:
+        ValueError: the norm keeps no running statistics, or the layer pads with zeros and the norm shifts.
+    """
+    scale, shift = _scale_and_shift(norm)
+    if shift.any() and pads_with_zeros(layer):
+        raise ValueError("a norm that shifts cannot be folded into a convolution that pads with zeros")
+    folded = _with_bias(layer)
+    assert folded.bias is not None
+    with torch.no_grad():
+        weight = _by_group(layer).double()  # (groups, inputs, outputs, kernel)
+        added = (weight.sum(3) * shift.view(_groups(layer), -1, 1)).sum(1).flatten()
+        folded.bias.copy_(added if layer.bias is None else added + layer.bias.double())
+        _by_group(folded).copy_(weight * scale.view(_groups(layer), -1, 1, 1))
+    return folded
+
+
+def pads_with_zeros(layer: nn.Module) -> bool:
+    """Whether the kernel sees values at the borders that are not from the input."""
+    if isinstance(layer, nn.Linear):
+        return False
+    if type(layer) not in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
+        return True  # a transposed convolution's borders see fewer inputs; others pad in ways of their own
+    if layer.padding_mode != "zeros" or layer.padding == "valid":
+        return False
+    return layer.padding == "same" or any(layer.padding)  # type: ignore[arg-type]
+
+
+def _scale_and_shift(norm: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor]:
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("a batch norm without running statistics cannot be folded: its output depends on the batch")
-    folded = deepcopy(conv)  # of the same class: a convolution may pad in its own way
-    if folded.bias is None:
-        folded.bias = nn.Parameter(conv.weight.new_zeros(conv.out_channels))
-    with torch.no_grad():
-        inverse = (norm.running_var.double() + norm.eps).rsqrt()
-        scale = inverse if norm.weight is None else norm.weight.double() * inverse
-        before = -norm.running_mean.double() if conv.bias is None else conv.bias.double() - norm.running_mean.double()
-        shift = scale * before
-        folded.weight.copy_(conv.weight.double() * scale.view(-1, 1, 1, 1))
-        folded.bias.copy_(shift if norm.bias is None else shift + norm.bias.double())
-    return folded
+    inverse = (norm.running_var.double() + norm.eps).rsqrt()
+    scale = inverse if norm.weight is None else norm.weight.detach().double() * inverse
+    shift = -scale * norm.running_mean.double()
+    return scale, shift if norm.bias is None else shift + norm.bias.detach().double()
+
+
+def _with_bias(layer: Folded) -> Folded:
+    copy = deepcopy(layer)
+    if copy.bias is None:
+        outputs = copy.out_features if isinstance(copy, nn.Linear) else copy.out_channels
+        copy.bias = nn.Parameter(layer.weight.new_zeros(outputs))
+    return copy
+
+
+def _groups(layer: Folded) -> int:
+    return 1 if isinstance(layer, nn.Linear) else layer.groups
+
+
+def _by_group(layer: Folded) -> Tensor:
+    """A view of the weights: (groups, inputs, outputs, kernel)."""
+    weight, groups = layer.weight.detach(), _groups(layer)
+    if isinstance(layer, nn.modules.conv._ConvTransposeNd):
+        return weight.view(groups, layer.in_channels // groups, layer.out_channels // groups, -1)
+    return weight.view(groups, len(weight) // groups, weight.shape[1], -1).transpose(1, 2)
 
 
 def collapse(unit: RepConv) -> nn.Conv2d:

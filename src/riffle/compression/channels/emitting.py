@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from riffle.compression.channels.layout import EMPTY
 from riffle.compression.channels.origins import Value
-from riffle.compression.channels.plan import Piece, Plan, Read
+from riffle.compression.channels.plan import Piece, Plan
 from riffle.compression.channels.roles import Kind, Slot
 from riffle.compression.channels.tracing import tensor_at
 from riffle.layers.shuffle import Gather, channel_shuffle
@@ -67,16 +67,20 @@ class _Writer:
             return self.written[read]
         key = (found.pieces, found.gather)
         if key not in self.joined:
-            self.joined[key] = self._join(found, self.origins.values[read].block)
+            block = self.origins.values[read].block
+            whole = self.joined.get((found.pieces, None)) or self._join(found.pieces, block)
+            self.joined[found.pieces, None] = whole
+            self.joined[key] = whole if found.gather is None else self._gather(whole, found.gather, block)
         return self.joined[key]
 
-    def _join(self, read: Read, block: int) -> fx.Node:
-        parts = [self._piece(piece, block) for piece in read.pieces]
-        whole = parts[0] if len(parts) == 1 else self.graph.call_function(torch.cat, (parts,), {"dim": 1})
-        if read.gather is None:
-            return whole
-        name = f"gather_{len(self.joined)}"
-        self.module.add_module(name, Gather(_blocks(read.gather, block)))
+    def _join(self, pieces: Sequence[Piece], block: int) -> fx.Node:
+        parts = [self._piece(piece, block) for piece in pieces]
+        return parts[0] if len(parts) == 1 else self.graph.call_function(torch.cat, (parts,), {"dim": 1})
+
+    def _gather(self, whole: fx.Node, places: Sequence[int], block: int) -> fx.Node:
+        name = f"gather_{sum(gather is not None for _, gather in self.joined)}"
+        device = next((parameter.device for parameter in self.module.parameters()), None)
+        self.module.add_module(name, Gather(_blocks(places, block).to(device)))
         return self.graph.call_module(name, (whole,))
 
     def _piece(self, piece: Piece, block: int) -> fx.Node:

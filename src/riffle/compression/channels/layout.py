@@ -11,7 +11,7 @@ from itertools import groupby
 
 from torch import fx
 
-from riffle.compression.channels.origins import Origins, Source, Value
+from riffle.compression.channels.origins import Origins, Value
 from riffle.compression.channels.roles import Kind
 
 EMPTY = -1
@@ -106,22 +106,21 @@ def _classes(origins: Origins) -> Classes:
 
 
 def _readers(layout: Layout) -> tuple[dict[int, set[int]], dict[int, int], set[int]]:
-    """By class: the operations that read it, its place in the first that needs an order; the classes without padding."""
+    """By class: who reads it, and its place in the first that needs an order; then the classes without padding."""
     origins, classes = layout.origins, layout.classes
     readers: dict[int, set[int]] = {}
     ordered: dict[int, int] = {}
     exact: set[int] = set()
     for index, (node, role) in enumerate(origins.roles.items()):
-        if role.kind is Kind.ROUTE:
+        if role.kind in (Kind.ROUTE, Kind.SIZE):
             continue
         place = 0
         for value in origins.read_by(node):
-            needs_all = role.kind in (Kind.FIXED, Kind.REDUCE, Kind.SIZE) or node in origins.carriers
+            needs_all = role.kind in (Kind.FIXED, Kind.REDUCE) or role.counts or node in origins.carriers
             is_spread = role.kind is Kind.PAIR and value not in joined_with(node, origins)
             for channel in value.channels:
                 name = classes[channel]
-                if role.kind is not Kind.SIZE:
-                    readers.setdefault(name, set()).add(index)
+                readers.setdefault(name, set()).add(index)
                 if role.kind is Kind.FIXED:
                     ordered.setdefault(name, place)
                 if needs_all or is_spread or role.each > 1 or value.block > 1:

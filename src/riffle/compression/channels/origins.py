@@ -85,8 +85,12 @@ class Origins:
         """The values that an operation reads."""
         if node in self.shuffles:
             return [self.values[self.shuffles[node][0]]]
-        found = (self.values.get(read) for read in tensors_read(node, self.graph))
+        found = (self.values.get(read) for read in tensors_read(node, self.graph) if not self.is_weight(read, node))
         return [value for value in found if isinstance(value, Value)]
+
+    def is_weight(self, read: fx.Node, node: fx.Node) -> bool:
+        """Whether one operation has the other's result for a weight, which is permuted and not read."""
+        return read.op == "get_attr" and any(slot.path == read.target for slot in self.roles[node].slots)
 
     def is_routed(self, node: fx.Node) -> bool:
         """Whether an operation only moves channels, and is not repeated in the rewritten network."""
@@ -120,9 +124,7 @@ class Origins:
         return False
 
 
-def origins_of(
-    graph: Traced, as_written: set[fx.Node], shuffles: dict[fx.Node, tuple[fx.Node, int]]
-) -> Origins:
+def origins_of(graph: Traced, as_written: set[fx.Node], shuffles: dict[fx.Node, tuple[fx.Node, int]]) -> Origins:
     """Follow the channels through a network."""
     origins = Origins(graph, set(as_written), set(), shuffles)
     while True:
@@ -153,8 +155,8 @@ def _follow(node: fx.Node, origins: Origins) -> None:
         if isinstance(origins.values.get(read), Midway | tuple):
             raise _Stuck(read)
     result = origins.graph.results[node]
-    if not isinstance(result, Tensor) or result.ndim < 2:
-        return  # a size, or a vector
+    if not isinstance(result, Tensor) or result.ndim < 2 or node in origins.graph.constants:
+        return  # a size, a vector, or an order
     block = 1
     if node in origins.carriers:
         block = _carries(node, origins) or 1
@@ -219,9 +221,7 @@ def _run_on_labels(node: fx.Node, origins: Origins) -> Any:
         value = origins.values.get(read)
         if value is not None:
             return _labels(value, origins)
-        if read.op == "get_attr":
-            return origins.graph.tensor(str(read.target))
-        return origins.graph.results[read]
+        return origins.graph.constants.get(read, origins.graph.results[read])
 
     args = fx.node.map_arg(node.args, concrete)
     kwargs = fx.node.map_arg(node.kwargs, concrete)

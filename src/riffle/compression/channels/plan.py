@@ -9,10 +9,12 @@ from torch import fx
 from riffle.compression.channels.layout import EMPTY, Classes, Layout, joined_with, layout_of
 from riffle.compression.channels.origins import Origins, Value, origins_of
 from riffle.compression.channels.roles import Kind
-from riffle.compression.channels.tracing import Traced
+from riffle.compression.channels.tracing import Traced, part_of
 
 PIECES = 16
 """More slices than this are brought together faster by one gather."""
+SHORTEST = 4
+"""So are slices of fewer channels on average, where a tensor is cut more than once."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def _laid_out(layout: Layout) -> Plan:
 def _reading(node: fx.Node, origins: Origins) -> list[fx.Node]:
     if node in origins.shuffles:
         return [origins.shuffles[node][0]]
-    return [read for read in dict.fromkeys(node.all_input_nodes) if isinstance(origins.values.get(read), Value)]
+    values = [read for read in dict.fromkeys(node.all_input_nodes) if isinstance(origins.values.get(read), Value)]
+    return [read for read in values if not origins.is_weight(read, node)]
 
 
 def _order(node: fx.Node, layout: Layout) -> list[int]:
@@ -174,6 +177,16 @@ def _places(
 
 
 def _read(places: Sequence[tuple[int, int]], columns: Sequence[int]) -> Read:
+    pieces = _pieces(places)
+    sources = len({piece.source for piece in pieces})
+    if len(pieces) <= sources or (len(pieces) <= PIECES and len(places) >= SHORTEST * len(pieces)):
+        return Read(pieces, None, tuple(columns))
+    distinct = sorted(set(places))
+    found = {place: index for index, place in enumerate(distinct)}
+    return Read(_pieces(distinct), tuple(found[place] for place in places), tuple(columns))
+
+
+def _pieces(places: Sequence[tuple[int, int]]) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     for source, place in places:
         last = pieces[-1] if pieces else None
@@ -181,18 +194,7 @@ def _read(places: Sequence[tuple[int, int]], columns: Sequence[int]) -> Read:
             pieces[-1] = Piece(source, last.start, place + 1)
         else:
             pieces.append(Piece(source, place, place + 1))
-    if len(pieces) <= PIECES:
-        return Read(tuple(pieces), None, tuple(columns))
-    extent: dict[int, tuple[int, int]] = {}
-    for source, place in places:
-        start, stop = extent.get(source, (place, place))
-        extent[source] = (min(start, place), max(stop, place + 1))
-    offset, total = {}, 0
-    for source, (start, stop) in extent.items():
-        offset[source] = total - start
-        total += stop - start
-    whole = tuple(Piece(source, *span) for source, span in extent.items())
-    return Read(whole, tuple(offset[source] + place for source, place in places), tuple(columns))
+    return tuple(pieces)
 
 
 def _is_costly(read: Read, *, is_ordered: bool) -> bool:
@@ -235,9 +237,10 @@ def _unpaid(plan: Plan) -> list[tuple[list[fx.Node], str]]:
 def _reason(moved: list[fx.Node], costly: list[fx.Node], origins: Origins) -> str:
     if not moved:
         return ""
-    why = origins.roles[costly[0]].why or f"{costly[0].name} would read too many pieces"
-    names = ", ".join(node.name for node in moved[:3]) + (f" and {len(moved) - 3} more" if len(moved) > 3 else "")
-    return f"{names}: as many gathers would be needed ({why})"
+    why = origins.roles[costly[0]].why or f"{part_of(costly[0])} reads channels in two orders"
+    parts = list(dict.fromkeys(part_of(node) for node in moved))
+    names = ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
+    return f"the shuffle in {names}: a gather would take its place, since {why}"
 
 
 def _sources(origins: Origins, bases: Sequence[fx.Node]) -> set[int]:

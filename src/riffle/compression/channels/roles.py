@@ -1,7 +1,7 @@
-"""What an operation does with channels: mix them, carry each on by itself, join two tensors of them, or anything else."""
+"""What an operation does with channels: move them, mix them, carry each on by itself, join two tensors of them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -52,30 +52,41 @@ class Role:
     slots: tuple[Slot, ...] = ()
     each: int = 1
     """Channels made of each channel that is read: a depthwise convolution's multiplier."""
+    counts: bool = False
+    """Whether its arguments tell the number of channels, which padding would change."""
 
 
-ROUTERS = frozenset(
-    "cat concat concatenate channel_shuffle chunk clone contiguous flatten flip getitem identity index_select hstack "
-    "movedim moveaxis narrow permute repeat_interleave reshape roll select slice split split_with_sizes squeeze stack "
-    "swapaxes swapdims tensor_split transpose unbind unflatten unsqueeze view _unsafe_view alias index".split()
-)
-CARRIERS = frozenset(
-    "abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d alpha_dropout avg_pool1d avg_pool2d "
-    "avg_pool3d bfloat16 celu clamp clamp_max clamp_min clip cos detach double dropout dropout2d dropout3d elu feature_dropout "
-    "float gelu half hardsigmoid hardswish hardtanh interpolate leaky_relu logsigmoid max_pool1d max_pool2d max_pool3d mish neg "
-    "pad constant_pad_nd relu relu6 selu sigmoid silu sin softplus softsign sqrt square tanh to type _to_copy upsample "
-    "upsample_bilinear2d upsample_nearest2d".split()
-)
-REDUCTIONS = frozenset("mean sum amax amin".split())
-PAIRS = frozenset("add sub mul maximum minimum".split())
+ROUTERS = frozenset((
+    "alias", "cat", "channel_shuffle", "chunk", "clone", "concat", "concatenate", "contiguous", "flatten",
+    "flip", "getitem", "hstack", "identity", "index", "index_select", "moveaxis", "movedim", "narrow",
+    "permute", "repeat_interleave", "reshape", "roll", "select", "slice", "split", "split_with_sizes",
+    "squeeze", "stack", "swapaxes", "swapdims", "tensor_split", "transpose", "unbind", "unflatten",
+    "_unsafe_view", "unsqueeze", "view",
+))  # fmt: skip
+CARRIERS = frozenset((
+    "abs", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d",
+    "alpha_dropout", "avg_pool1d", "avg_pool2d", "avg_pool3d", "bfloat16", "celu", "clamp", "clamp_max",
+    "clamp_min", "clip", "constant_pad_nd", "cos", "detach", "double", "dropout", "dropout2d", "dropout3d",
+    "elu", "feature_dropout", "float", "gelu", "half", "hardsigmoid", "hardswish", "hardtanh", "interpolate",
+    "leaky_relu", "logsigmoid", "max_pool1d", "max_pool2d", "max_pool3d", "mish", "neg", "pad", "relu",
+    "relu6", "selu", "sigmoid", "silu", "sin", "softplus", "softsign", "sqrt", "square", "tanh", "to",
+    "_to_copy", "type", "upsample", "upsample_bilinear2d", "upsample_nearest2d",
+))  # fmt: skip
+REDUCTIONS = frozenset((
+    "amax", "amin", "mean", "sum",
+))  # fmt: skip
+PAIRS = frozenset((
+    "add", "maximum", "minimum", "mul", "sub",
+))  # fmt: skip
 SCALED = PAIRS | {"rsub", "div", "truediv", "true_divide"}
 CARRYING_LAYERS = (
-    nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Mish, nn.ELU, nn.SELU,
-    nn.CELU, nn.LeakyReLU, nn.Tanh, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Dropout, nn.Dropout1d, nn.Dropout2d,
-    nn.Dropout3d, nn.AlphaDropout, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d,
-    nn.AdaptiveMaxPool3d, nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, nn.ZeroPad1d, nn.ZeroPad2d,
-    nn.ZeroPad3d, nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ReflectionPad1d, nn.ReflectionPad2d,
+    nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Mish,
+    nn.ELU, nn.SELU, nn.CELU, nn.LeakyReLU, nn.Tanh, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Dropout,
+    nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d,
+    nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.Upsample,
+    nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d,
+    nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ReflectionPad1d, nn.ReflectionPad2d,
     nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d, nn.CircularPad2d,
 )  # fmt: skip
 ROUTING_LAYERS = (nn.Identity, nn.Flatten, nn.Unflatten, nn.ChannelShuffle)
@@ -127,7 +138,9 @@ def _layer_role(node: fx.Node, graph: Traced) -> Role:
             return Role(Kind.CARRY)
         if type(layer) in NORMS or (type(layer) is nn.PReLU and layer.num_parameters > 1):
             named = [(name, getattr(layer, name, None)) for name in PER_CHANNEL]
-            slots = (Slot(f"{path}.{name}", 0, False, float(name == "running_var")) for name, t in named if t is not None)
+            slots = (
+                Slot(f"{path}.{name}", 0, False, float(name == "running_var")) for name, t in named if t is not None
+            )
             return Role(Kind.CARRY, slots=tuple(slots))
         if type(layer) is nn.PReLU:
             return Role(Kind.CARRY)
@@ -135,8 +148,10 @@ def _layer_role(node: fx.Node, graph: Traced) -> Role:
         if type(layer) is nn.Linear and graph.results[node].ndim == 2:
             return _dense(weight, bias)
         if isinstance(layer, CONVOLUTIONS + TRANSPOSED) and type(layer) in CONVOLUTIONS + TRANSPOSED:
-            return _convolution(weight, bias, layer.in_channels, layer.out_channels, layer.groups, type(layer) in TRANSPOSED)
-    return Role(Kind.FIXED, f"{_called(node, graph)} needs its channels in their order")
+            return _convolution(
+                weight, bias, layer.in_channels, layer.out_channels, layer.groups, type(layer) in TRANSPOSED
+            )
+    return _unknown(node, graph)
 
 
 def _convolution(weight: str, bias: str | None, c_in: int, c_out: int, groups: int, transposed: bool) -> Role:
@@ -145,7 +160,9 @@ def _convolution(weight: str, bias: str | None, c_in: int, c_out: int, groups: i
     if groups == c_in:
         slots = (Slot(weight, 0, transposed), *((Slot(bias, 0, False),) if bias else ()))
         return Role(Kind.CARRY, slots=slots, each=c_out // c_in)
-    return Role(Kind.FIXED, f"{weight.removesuffix('.weight')} is a grouped convolution, which reads each group for itself")
+    return Role(
+        Kind.FIXED, f"{weight.removesuffix('.weight')} is a grouped convolution, which reads each group for itself"
+    )
 
 
 def _dense(weight: str, bias: str | None, *, transposed: bool = False) -> Role:
@@ -158,7 +175,7 @@ def _parameter_role(node: fx.Node, graph: Traced) -> Role:
     value = graph.results[node]
     if isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1:
         others = math.prod(value.shape) // max(value.shape[1], 1)
-        if others == 1 and value.shape[1] > 1:
+        if others == 1 and value.shape[1] > 1 and all(name_of(user) in PAIRS for user in node.users):
             return Role(Kind.MIX, slots=(Slot(str(node.target), 1, False),))
     return Role(Kind.FIXED, f"{node.target} is a tensor that is used as it is")
 
@@ -176,14 +193,14 @@ def _function_role(node: fx.Node, graph: Traced) -> Role:
         return layer
     if isinstance(result, Tensor) and read:
         if len(read) == 1 and name in CARRIERS and _is_batched(name, graph.results[read[0]]):
-            return Role(Kind.CARRY)
+            return Role(Kind.CARRY) if not _pads_channels(name, node, result.ndim) else _unknown(node, graph)
         if len(read) == 1 and name in SCALED:
             return Role(Kind.CARRY)
         if len(read) == 1 and name in REDUCTIONS:
             return _reduction(node, graph, read[0])
         if len(read) == 2 and name in PAIRS and graph.results[read[0]].ndim == graph.results[read[1]].ndim:
             return Role(Kind.PAIR)
-    return Role(Kind.FIXED, f"{_called(node, graph)} needs its channels in their order")
+    return _unknown(node, graph)
 
 
 def _functional_layer(name: str, node: fx.Node, graph: Traced) -> Role | None:
@@ -213,7 +230,9 @@ def _functional_layer(name: str, node: fx.Node, graph: Traced) -> Role | None:
         return _dense(paths[0], paths[1])
     c_out, group_in = graph.tensor(paths[0]).shape[:2]
     c_in = graph.results[x].shape[1]
-    return _convolution(paths[0], paths[1], c_in, c_out, c_in // group_in, transposed=False)
+    return replace(
+        _convolution(paths[0], paths[1], c_in, c_out, c_in // group_in, transposed=False), counts=group_in < c_in
+    )
 
 
 def _reduction(node: fx.Node, graph: Traced, read: fx.Node) -> Role:
@@ -226,13 +245,23 @@ def _reduction(node: fx.Node, graph: Traced, read: fx.Node) -> Role:
         return Role(Kind.CARRY)
     if over == {1}:
         return Role(Kind.REDUCE)
+    return _unknown(node, graph)
+
+
+def _pads_channels(name: str, node: fx.Node, ndim: int) -> bool:
+    """Padding is told from the last dimension backwards, two numbers for each."""
+    if name not in ("pad", "constant_pad_nd"):
+        return False
+    amounts: Any = node.kwargs.get("pad", node.args[1] if len(node.args) > 1 else ())
+    return len(amounts) > 2 * (ndim - 2)
+
+
+def _unknown(node: fx.Node, graph: Traced) -> Role:
     return Role(Kind.FIXED, f"{_called(node, graph)} needs its channels in their order")
 
 
 def _same_channels(result: Any, read: Tensor) -> bool:
-    return (
-        isinstance(result, Tensor) and result.ndim > 1 and read.ndim > 1 and result.shape[:2] == read.shape[:2]
-    )
+    return isinstance(result, Tensor) and result.ndim > 1 and read.ndim > 1 and result.shape[:2] == read.shape[:2]
 
 
 def _is_batched(name: str, read: Tensor) -> bool:
