@@ -26,7 +26,7 @@ def fuse(model: Network) -> Network:
     (dense, grouped, depthwise, transposed; for lines, planes and volumes) or the linear layer before it, or else into
     the one behind it, unless that pads with zeros, to which the norm would have to add its shift. Neighbours are found
     in :class:`~riffle.layers.conv.ConvNormAct` and ``nn.Sequential``, and in any network that ``torch.fx`` can trace.
-    Each fold is checked in float64 on random input.
+    A linear layer's norm is taken to see (batch, features). Each fold is checked in float64 on random input.
 
     Raises:
         ArithmeticError: a folded layer gives other answers, for instance since a weight is not finite.
