@@ -4,7 +4,7 @@ Both networks have the same weights. The plain one is torchvision's, with its ba
 does so; Riffle's is fused and in the form that is named in the row. All files of a width are timed in one run, in turn:
 ``hot`` in blocks of 10 calls each, ``cold`` in single calls. Writes CSV; ratios are plain to Riffle's in one runtime.
 
-    python benchmarks/shuffle_free.py --rounds 50 > benchmarks/shuffle_free.csv
+    python benchmarks/shuffle_free.py --forms unshuffled padded8 > benchmarks/shuffle_free.csv
 """
 
 import argparse
@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 import riffle
-from riffle.deployment.runtimes import RUNTIMES, Form, Precision
+from riffle.deployment.runtimes import BEST_FORM, RUNTIMES, Form, Precision
 from riffle.hardware import environment
 from riffle.preprocessing import Preprocessing
 from riffle.profiling.latency import Latency, measure, measure_blocks
@@ -65,8 +65,8 @@ def networks(width: str) -> tuple[nn.Module, nn.Module]:
     return theirs, ours
 
 
-def files(width: str, names: list[str], size: int, folder: Path, *, quick: bool) -> list[File]:
-    """Write the plain file and Riffle's in each form, for each runtime and precision; those in float32 are proven."""
+def files(width: str, names: list[str], size: int, folder: Path, forms: list[Form]) -> list[File]:
+    """Write the plain file and Riffle's in some forms, for each runtime and precision; those in float32 are proven."""
     theirs, ours = networks(width)
     how = Preprocessing(size=size, resize=size * 8 // 7)
     made = []
@@ -74,9 +74,7 @@ def files(width: str, names: list[str], size: int, folder: Path, *, quick: bool)
         runtime = RUNTIMES[name]
         for precision in runtime.precisions:
             plans: list[tuple[str, Form, nn.Module]] = [("torchvision", "plain", theirs)]
-            plans += [
-                ("riffle", form, in_form(ours, form, how)) for form in ((runtime.form,) if quick else get_args(Form))
-            ]
+            plans += [("riffle", form, in_form(ours, form, how)) for form in forms or [BEST_FORM]]
             for maker, form, network in plans:
                 path = folder / f"{width}-{name}-{precision}-{maker}-{form}{runtime.suffix}"
                 print(path.name, file=sys.stderr, flush=True)
@@ -136,8 +134,9 @@ def main() -> None:
     parser.add_argument("--widths", nargs="+", choices=WIDTHS, default=list(WIDTHS))
     parser.add_argument("--runtimes", nargs="+", choices=list(RUNTIMES), default=list(RUNTIMES))
     parser.add_argument(
-        "--quick", action="store_true", help="few rounds, small pictures, one width, one form: to see it work"
+        "--forms", nargs="+", choices=get_args(Form), help="what is shipped without tuning, when left out"
     )
+    parser.add_argument("--quick", action="store_true", help="few rounds, small pictures, one width: to see it work")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.size, options.widths = 5, 64, options.widths[:1]
@@ -146,7 +145,7 @@ def main() -> None:
     facts, writer = environment(), None
     for width in options.widths:
         with TemporaryDirectory() as folder:
-            made = files(width, options.runtimes, options.size, Path(folder), quick=options.quick)
+            made = files(width, options.runtimes, options.size, Path(folder), options.forms or [])
             times = timed(made, rounds=options.rounds, threads=options.threads)
             for row in rows(made, times):
                 if writer is None:

@@ -317,7 +317,7 @@ def test_one_command_writes_all(finished_run, tmp_path, capsys):
     assert told.err == ""
     for runtime in RUNTIMES.values():
         (line,) = [line for line in told.out.splitlines() if line.startswith(f"run{runtime.suffix} ")]
-        assert f" {runtime.form} " in line
+        assert " unshuffled " in line
         assert f" {len(finished_run.validation)} " in line
         assert Session(out / f"run{runtime.suffix}").classes == finished_run.validation.classes
     assert not [entry for entry in out.iterdir() if entry.name.startswith(".")]

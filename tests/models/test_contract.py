@@ -20,6 +20,8 @@ from riffle.weights.adopt import modules_as_run
 KEYS = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 PARTS = ["stem", "stages", "neck", "pool", "classifier"]
 SMALL = 64  # pixels that any picture network takes; the layers of some depend on it
+EXPORTED = ("shufflenet_v2_x0_25", "mobilenet_v3_small_minimalistic", "vit_ti_16", "cbam_resnet18")
+"""Kinds of which one is exported in the default suite: each takes seconds; the other kinds are slow tests."""
 PICTURES = [name for name in zoo.names() if not name.startswith(("hybridsn", "transformer"))]
 
 
@@ -149,6 +151,9 @@ def test_examples_of_a_batch_do_not_meet_in_evaluation(network):
     assert (both[:1] - alone).abs().max() < 1e-9 * (both[0] - both[1]).abs().max()
 
 
+@pytest.mark.parametrize(
+    "network", slow_where(smallest_of_each_kind(), lambda name: name not in EXPORTED), indirect=True
+)
 def test_export_with_any_batch(network):
     torch.manual_seed(0)
     network.eval()

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from riffle.deployment.quiet import quiet
 
 Precision = Literal["float32", "float16", "bfloat16"]
 Batch = Literal["any", "one"]
 Form = Literal["plain", "unshuffled", "padded8", "padded16"]
+BEST_FORM: Form = "unshuffled"
+"""The form that was fastest in each of the runtimes (benchmarks/shuffle_free.csv); tuning finds where it is not."""
 
 DISTRIBUTION = "riffle-vision"
 
@@ -33,8 +35,6 @@ class Runtime:
     """Packages that :func:`load` needs."""
     writes_with: tuple[str, ...]
     """Packages that :func:`export` needs beside them."""
-    form: Form
-    """The form that is fastest where nothing is measured; benchmarks/shuffle_free.csv has the numbers."""
     precisions: tuple[Precision, ...] = ("float32",)
     batches: tuple[Batch, ...] = ("one",)
     """How many pictures a file can take at once; the first is the default."""
@@ -86,14 +86,13 @@ class Runtime:
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime("onnx", "ONNX Runtime", (".onnx",), ("onnxruntime",), ("onnx",), "padded8", batches=("any", "one")),
+        Runtime("onnx", "ONNX Runtime", (".onnx",), ("onnxruntime",), ("onnx",), batches=("any", "one")),
         Runtime(
             "openvino",
             "OpenVINO",
             (".xml", ".bin"),
             ("openvino",),
             ("onnx",),
-            "unshuffled",
             precisions=("float32", "float16", "bfloat16"),
             batches=("any", "one"),
         ),
@@ -103,16 +102,14 @@ RUNTIMES = {
             (".pte",),
             ("executorch.extension.pybindings.portable_lib",),
             ("executorch.exir",),
-            "unshuffled",
         ),
-        Runtime("litert", "LiteRT", (".tflite",), ("ai_edge_litert.interpreter",), ("litert_torch",), "unshuffled"),
+        Runtime("litert", "LiteRT", (".tflite",), ("ai_edge_litert.interpreter",), ("litert_torch",)),
         Runtime(
             "ncnn",
             "ncnn",
             (".ncnn.param", ".ncnn.bin", ".ncnn.json"),
             ("ncnn",),
             ("pnnx",),
-            "unshuffled",
             precisions=("float32", "float16"),
         ),
     )
@@ -154,6 +151,3 @@ def in_one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = IN_SOURCE.sub("", lines[0]) if lines else type(error).__name__
     return text if len(text) <= 300 else text[:300] + "…"
-
-
-assert set(get_args(Form)) >= {runtime.form for runtime in RUNTIMES.values()}

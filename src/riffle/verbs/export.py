@@ -14,7 +14,7 @@ from riffle.card import card_of
 from riffle.compression import fuse
 from riffle.data import images
 from riffle.data.images import Pictures
-from riffle.deployment.runtimes import Batch, Form, Precision, Runtime, in_one_line, runtime_of
+from riffle.deployment.runtimes import BEST_FORM, Batch, Form, Precision, Runtime, in_one_line, runtime_of
 from riffle.deployment.session import Session, pictures_below
 from riffle.deployment.verify import Agreement, verify
 from riffle.files import replacing_parts
@@ -193,7 +193,7 @@ def _prove(runtime: Runtime, path: Path, trained: _Trained, settings: Settings, 
         tuned = tune(network, runtime, preprocessing, trained.forms, precision=settings.precision, batch=settings.batch)
         form = min(tuned, key=lambda name: tuned[name].median)
     else:
-        form = settings.form or (runtime.form if runtime.form in trained.forms else "plain")
+        form = settings.form or (BEST_FORM if BEST_FORM in trained.forms else "plain")
     shaped = in_form(network, form, preprocessing)
     with (
         replacing_parts(runtime.parts(path)) as (draft, *_),
