@@ -2,6 +2,7 @@
 
 COMMANDS = {
     "demo": "Train, fuse, export and verify a small network on handwritten digits, in a few minutes.",
+    "audit": "Look through a folder of pictures for what spoils a training: leaks, duplicates, broken files.",
     "train": "Train a network on a folder of pictures, or go on with a run that was interrupted.",
     "evaluate": "Judge a run, or an exported file, on held-out pictures.",
     "predict": "Classify a picture or a folder of pictures.",

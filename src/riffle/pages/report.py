@@ -1,21 +1,18 @@
 """The report of a training: one HTML file that loads nothing and runs no script, to read, print or send."""
 
-import base64
 import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from riffle.data.images import Pictures
 from riffle.pages import charts
 from riffle.pages.page import short, write_page
-from riffle.preprocessing import UnreadablePicture, open_picture
+from riffle.pages.pictures import thumbnail
 from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency
 from riffle.training.metrics import Scores
@@ -27,8 +24,6 @@ MOST_CLASSES = 30
 """Up to so many classes are shown as a confusion matrix, more as a table of the most confused pairs."""
 MOST_PAIRS = 30
 MOST_MISTAKES = 24
-THUMBNAIL = 128
-"""Longer side in pixels of the pictures in the report."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +199,7 @@ def _mistakes(facts: ReportFacts) -> list[dict[str, Any]]:
     scores, data = facts.scores, facts.run.setup.data
     return [
         {
-            "thumbnail": _thumbnail(facts.pictures, index),
+            "thumbnail": thumbnail(facts.pictures[index]),
             "truth": scores.classes[scores.labels[index]],
             "predicted": scores.classes[scores.predicted[index]],
             "probability": 100 * float(scores.probabilities[index].max()),
@@ -212,20 +207,6 @@ def _mistakes(facts: ReportFacts) -> list[dict[str, Any]]:
         }
         for index in scores.mistakes(MOST_MISTAKES)
     ]
-
-
-def _thumbnail(pictures: Pictures, index: int) -> str | None:
-    """A small copy as a ``data:`` address; None for a picture that is gone, which is no reason to have no report."""
-    try:
-        image = open_picture(pictures[index], at_least=THUMBNAIL)
-    except (UnreadablePicture, OSError):
-        return None
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    # Tiny pictures are shown enlarged, where JPEG's artefacts would be seen.
-    kind = "PNG" if max(image.size) <= THUMBNAIL // 2 else "JPEG"
-    content = BytesIO()
-    image.save(content, kind, quality=85)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def _name_below(folder: str, name: str) -> str:
