@@ -5,6 +5,8 @@ COMMANDS = {
     "audit": "Look through a folder of pictures for what spoils a training: leaks, duplicates, broken files.",
     "train": "Train a network on a folder of pictures, or go on with a run that was interrupted.",
     "evaluate": "Judge a run, or an exported file, on held-out pictures.",
+    "runs": "List the runs in a folder with what they reached.",
+    "compare": "Judge runs on the same pictures, and tell whether their difference is more than chance.",
     "predict": "Classify a picture or a folder of pictures.",
     "export": "Write a run's network to files that need no torch, proven to give the same answers.",
     "bench": "Measure exported files and networks side by side: time, size, load time and memory.",
