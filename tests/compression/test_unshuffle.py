@@ -139,6 +139,15 @@ def test_padded_slices(name, multiple):
         assert all(size % multiple == 0 for sizes in splits for size in sizes)
 
 
+def test_an_example_that_does_not_fit_is_one_line(capfd, caplog):
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AvgPool2d(7))
+    with pytest.raises(ValueError, match=r"does not take an example of \(1, 3, 5, 5\): ") as caught:
+        unshuffle(network, torch.zeros(1, 3, 5, 5))
+    assert "\n" not in str(caught.value)
+    assert not caplog.records
+    assert capfd.readouterr().err == ""
+
+
 def test_only_these_multiples():
     with pytest.raises(ValueError, match="1, 8 or 16; got 3"):
         unshuffle(built("hard-swish"), picture(), multiple=3)

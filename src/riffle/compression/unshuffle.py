@@ -67,7 +67,7 @@ def unshuffle(model: nn.Module, example: Tensor | tuple[Tensor, ...], *, multipl
             16. A padded network is for running: trained further, its zeros would not stay.
 
     Raises:
-        ValueError: another multiple.
+        ValueError: another multiple, or an example that the network does not take.
         ArithmeticError: the copy gives other answers than the network, for instance since a weight is not finite.
     """
     if multiple not in MULTIPLES:
@@ -78,6 +78,7 @@ def unshuffle(model: nn.Module, example: Tensor | tuple[Tensor, ...], *, multipl
     try:
         graph = traced(model, inputs)
     except Untraceable as reason:
+        _check_example(model, inputs)
         copy: Any = deepcopy(model)
         copy.card, copy.left = done, (str(reason),)
         return copy  # type: ignore[no-any-return]
@@ -100,6 +101,18 @@ def unshuffled_again(model: nn.Module, *, multiple: int = 1) -> nn.Module:
         raise ValueError(f"{type(model).__name__} tells no example_inputs to unshuffle it for")
     example: Any = model.example_inputs
     return unshuffle(model, example(), multiple=multiple)
+
+
+def _check_example(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Raise ``ValueError`` where it is the example that is wrong, not the network that cannot be traced."""
+    copy = deepcopy(model).eval()
+    try:
+        with torch.no_grad():
+            copy(*(x.clone() for x in inputs))
+    except Exception as error:  # foreign code raises anything
+        shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"the network does not take an example of {shapes}: {reason}") from error
 
 
 def _prove(network: nn.Module, reference: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -1,10 +1,12 @@
 """A network as a graph of operations, with what each of them gives for an example, from shapes alone."""
 
 import inspect
+import logging
 import operator
 import types
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -72,15 +74,27 @@ def traced(model: nn.Module, example: tuple[Tensor, ...]) -> Traced:
     reasons = []
     for trace in (_symbolic, _exported):
         try:
-            module = trace(deepcopy(model), example)
-            _without_inplace(module)
-            results = _results(module, example)
-            return Traced(module, results, _uses(module), _constants(module, results))
+            with _without_logs():
+                module = trace(deepcopy(model), example)
+                _without_inplace(module)
+                results = _results(module, example)
+                return Traced(module, results, _uses(module), _constants(module, results))
         except Untraceable:
             raise
         except Exception as error:  # whatever foreign code raises when it is traced
             reasons.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
     raise Untraceable(f"it cannot be traced ({reasons[0]}) nor exported ({reasons[1]})")
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Torch logs each try that fails with its whole stack; the reason that is kept says enough."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def tensor_at(module: nn.Module, path: str) -> Tensor:
