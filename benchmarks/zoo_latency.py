@@ -105,25 +105,25 @@ def run(path: Path, pattern: str) -> None:
         sys.stderr.write(f"{entry['name']} {row['eager_ms']} {row['onnxruntime_ms']}\n")
 
 
-def correlate(path: Path) -> None:
-    """Rank correlations of latency with what is counted."""
+def correlations(path: Path) -> dict[str, dict[str, float]]:
+    """Rank correlations of each way's latency with what is counted."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    found = {}
     for way in ("eager", "onnxruntime"):
         have = [row for row in rows if row[f"{way}_ms"]]
         counts = np.array([[float(row[key]) for key in ("macs", "memory_access", "operations")] for row in have])
         ms = np.array([float(row[f"{way}_ms"]) for row in have])
-        found = {
+        measures = {
             "parameters": np.array([float(row["params"]) for row in have]),
             "MACs": counts[:, 0],
             "memory access": counts[:, 1],
             "both, fitted": _fitted(counts[:, :2], ms),
             "both and operations, fitted": _fitted(counts, ms),
         }
-        for name, values in found.items():
-            error = np.median(np.abs(values / ms - 1)) if "fitted" in name else np.nan
-            told = f", median error {100 * error:.0f} %" if np.isfinite(error) else ""
-            print(f"{way}, {len(have)} networks: {name} {spearmanr(values, ms).statistic:.3f}{told}")
+        title = f"{way}, {len(have)} networks"
+        found[title] = {name: float(spearmanr(values, ms).statistic) for name, values in measures.items()}
+    return found
 
 
 def _fitted(counts: np.ndarray[Any, Any], ms: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -138,4 +138,5 @@ if __name__ == "__main__":
     if command == "run":
         run(Path(csv_path), rest[0] if rest else "*")
     else:
-        correlate(Path(csv_path))
+        for title, values in correlations(Path(csv_path)).items():
+            print(title, {name: round(value, 3) for name, value in values.items()})

@@ -68,3 +68,13 @@ def test_the_commands_of_shipping(in_a_folder_with_pets):
     for line in "".join(blocks("docs/shipping.md", "sh")).splitlines():
         arguments = shlex.split(line.removeprefix("riffle "))
         assert run_command(arguments + ["--rounds", "3"] * (arguments[0] == "bench")) == 0, line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/profiling.md", "docs/shuffle-free.md"])
+def test_other_pages(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for line in "".join(blocks(page, "sh")).splitlines():
+        assert run_command(shlex.split(line.removeprefix("riffle "))) == 0, line
+    for program in blocks(page, "python"):  # no weights are downloaded here
+        exec(program.replace(', weights="torchvision"', ""), {})
