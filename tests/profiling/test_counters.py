@@ -13,7 +13,12 @@ TORCHVISION = list(dict.fromkeys(row["peer"] for row in PEERS if row["library"] 
 PEAKS = ["shufflenet_v2_x1_0", "shufflenet_v1_g3_x1_0", "mobilenet_v2", "efficientnet_b0", "squeezenet1_1", "vit_ti_16"]
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+LARGE = ("efficientnet_b3", "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
+LARGE += ("efficientnet_v2_m", "efficientnet_v2_l", "resnet152", "resnext101_64x4d")
+"""So many operations that each takes seconds."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in TORCHVISION])
 def test_macs_are_those_that_torchvision_states(name):
     """Of its own modules: one MAC is one of its "GFLOPS" there, rounded to millions."""
     models = load("torchvision.models")
