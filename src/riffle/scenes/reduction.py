@@ -36,7 +36,8 @@ class Reduction:
         if spectra.shape[-1] != len(self.mean):
             raise ValueError(f"this network was trained on {len(self.mean)} bands; the scene has {spectra.shape[-1]}")
         values = np.asarray(spectra, dtype=np.float32)
-        reduced = np.asarray((values - self.mean) @ self.matrix, dtype=np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
+            reduced = np.asarray((values - self.mean) @ self.matrix, dtype=np.float32)
         if not np.isfinite(reduced).all():
             raise ValueError(_not_finite(values, first_row))
         return reduced
