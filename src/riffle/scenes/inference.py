@@ -14,7 +14,7 @@ from math import isqrt
 import torch
 from torch import Tensor, nn
 
-from riffle.scenes.trunk import elements_per_pixel, parted, starts_in_3d
+from riffle.scenes.trunk import channels_innermost, elements_per_pixel, parted, starts_in_3d
 from riffle.scenes.windows import padded
 
 MEMORY = 500 * 10**6
@@ -43,6 +43,7 @@ class Dense:
 
     def __init__(self, model: nn.Module, window: int, memory: int) -> None:
         self.model = deepcopy(model).eval()
+        channels_innermost(self.model)
         self.window = window
         self.memory = memory
         self._parted: dict[int, tuple[nn.Sequential, nn.Sequential]] = {}

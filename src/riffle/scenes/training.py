@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from riffle.data.loaders import EpochBatches
 from riffle.scenes.recipe import SceneRecipe
 from riffle.scenes.splits import Pixels, Split
-from riffle.scenes.trunk import parted, starts_in_3d
+from riffle.scenes.trunk import channels_innermost, parted, starts_in_3d
 from riffle.scenes.windows import SYMMETRIES, Windows, padded, turned
 from riffle.training.checkpoint import State, load_checkpoint, save_checkpoint
 from riffle.training.loop import SAVE_SECONDS, optimizer_for
@@ -66,6 +66,7 @@ class _Training:
         self.recipe, self.steps, self.task, self.reporter = recipe, recipe.steps, task, reporter
         self.device = device()
         self.network = network.to(self.device)
+        channels_innermost(network)
         self.optimizer = optimizer_for(network, self.steps)
         self.checkpoint, self.best = checkpoint, checkpoint.with_name("best.safetensors")
         self.state = load_checkpoint(checkpoint, network, self.optimizer) if checkpoint.exists() else State()

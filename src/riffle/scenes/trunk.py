@@ -63,6 +63,15 @@ def starts_in_3d(model: nn.Module) -> bool:
     return isinstance(first, nn.Conv3d)
 
 
+def channels_innermost(network: nn.Module) -> None:
+    """Store convolutions' weights with the channels innermost, in place: 3-D ones take about half of the time so."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d):
+            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        elif isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 @torch.inference_mode()
 def elements_per_pixel(trunk: nn.Sequential, x: Tensor) -> int:
     """Numbers that the trunk holds for a pixel of its input at its widest place: a layer's input and output."""
