@@ -147,6 +147,9 @@ def test_on_the_command_line(tmp_path, capsys, monkeypatch):
     assert "holds another run (lr 0.003, not 0.5)" in errors
     status, out, _ = said(capsys, "scene", "map", tmp_path / "run", scene, "--memory", "300MB")
     assert (status, (tmp_path / "run" / "map" / "map.png").exists()) == (0, True)
+    status, out, _ = said(capsys, "scene", "export", tmp_path / "run")
+    assert (status, (tmp_path / "run" / "scene.onnx").exists()) == (0, True)
+    assert "verified: probabilities within" in out
     status, out, _ = said(capsys, "scene", "leakage", scene, truth, "--window", 5, "--train-share", 0.2)
     assert re.search(r"random +5 +0\.2 .* 9\d\.\d ", out)
     assert re.search(r"blocks +5 +0\.2 .* 0\.0 ", out)

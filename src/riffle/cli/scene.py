@@ -153,6 +153,29 @@ def map_(run: Path, scene: str, /, *, out: Path | None = None, memory: str = "50
 
 
 @scene.command
+def export(run: Path, /, *, out: Path | None = None, seed: int | None = None) -> None:
+    """Write a run's network as an ONNX file for scenes of any size, proven to give the same answers.
+
+    Parameters
+    ----------
+    run
+        Folder of a run.
+    out
+        The file; RUN/scene.onnx when left out.
+    seed
+        Whose network, of several; the first when left out.
+    """
+    from riffle.cli.output import reporter
+    from riffle.verbs.scene import export_scene
+
+    path = out or run / "scene.onnx"
+    difference = export_scene(run, path, seed=seed)
+    show = reporter()
+    show.say(f"verified: probabilities within {difference:.1g} of the network's, at two sizes")
+    show.say(f"{path}: cube (1, bands, rows, columns), float32, to probabilities (1, classes, rows, columns)")
+
+
+@scene.command
 def leakage(
     scene: str,
     truth: Path | None = None,

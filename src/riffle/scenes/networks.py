@@ -135,8 +135,8 @@ def build(name: str, *, bands: int, classes: int, window: int) -> nn.Module:
     """
     network = _fresh(name, bands, classes, window)
     for module in network.modules():
-        # As Keras starts (Glorot and Bengio, 2010), and so the authors' notebook: without batch normalization, PyTorch's
-        # smaller numbers let the signal die, and the loss stands still for dozens of epochs.
+        # As Keras starts (Glorot and Bengio, 2010), and so the authors' notebook. Without batch normalization,
+        # PyTorch's smaller numbers let the signal die, and the loss stands still for dozens of epochs.
         if name in NETWORKS and isinstance(module, nn.Conv3d | nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:

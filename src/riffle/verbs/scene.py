@@ -180,6 +180,22 @@ def map_scene(
     return mapped
 
 
+def export_scene(run: str | Path, path: str | Path, *, seed: int | None = None) -> float:
+    """Write a run's network as ONNX, proven on the scene it was trained on; returns the largest difference.
+
+    Raises:
+        ValueError: no run, or a network that is no row of convolutions.
+        OSError: the disk is full.
+    """
+    from riffle.scenes import onnx
+
+    trained = load_trained(run, seed=seed)
+    setup = trained.setup
+    side = 2 * setup.recipe.window
+    example = reading.read(setup.scene).cube[:side, :side]
+    return onnx.export(trained, Path(path), example)
+
+
 def leakage(
     scene: str | Path, truth: str | Path | None, *, shares: Sequence[float], windows: Sequence[int], seed: int = 0
 ) -> list[dict[str, Any]]:
