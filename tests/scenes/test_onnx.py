@@ -31,7 +31,9 @@ def test_convolutions_give_the_same_scores(name):
     assert (scores - expected).abs().max() < 1e-9 * expected.abs().max()
 
 
-@pytest.mark.parametrize(("name", "words"), [("hybridsn_se", "SqueezeExcite looks"), ("hybridsn_cbam", "ChannelGate looks")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("hybridsn_se", "SqueezeExcite looks"), ("hybridsn_cbam", "ChannelGate looks")]
+)
 def test_gates_see_a_window_as_a_whole(name, words):
     with pytest.raises(ValueError, match=words):
         convolutional(networks.build(name, bands=13, classes=4, window=9), window=9, bands=13)

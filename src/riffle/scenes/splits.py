@@ -20,7 +20,7 @@ Guard = Literal["half", "full"]
 LEAST = 5
 """Pixels that a class needs on either side of a split."""
 DRAWS = 400
-"""Ways of dealing out blocks that are tried; the one that keeps most classes, then most test pixels, is taken."""
+"""Ways of dealing out blocks that are tried; the one that keeps the most classes, and pixels on both sides, is taken."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def random_split(truth: Truth, share: float | int, *, validation: float, seed: i
 def block_split(truth: Truth, share: float | int, *, block: int, reach: int, validation: float, seed: int) -> Split:
     """Whole blocks go to training or test, and between the two lies a guard band.
 
-    The grid's origin and the blocks that are for training are drawn many times, and the draw that keeps the most
-    classes and then the most test pixels is taken; accuracy plays no part. From the training blocks, ``share`` of each
+    The grid's origin and the blocks that are for training are drawn many times. The draw that keeps the most classes is
+    taken, of equals the one with the largest product of training and test pixels; accuracy plays no part. From the training blocks, ``share`` of each
     class is learned from; test pixels are those outside them and further than ``reach`` from every pixel learned from.
 
     Args:
@@ -91,7 +91,7 @@ def block_split(truth: Truth, share: float | int, *, block: int, reach: int, val
     for _ in range(DRAWS):
         blocks = _deal(truth.shape, block, rng)
         split = _dealt(truth, blocks, share, reach, rng)
-        rank = (-len(split.left_out), len(split.test))
+        rank = (-len(split.left_out), len(split.train) * len(split.test))
         if best is None or rank > best[0]:
             best = rank, blocks, split
     assert best is not None
