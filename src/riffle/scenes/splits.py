@@ -20,7 +20,7 @@ Guard = Literal["half", "full"]
 LEAST = 5
 """Pixels that a class needs on either side of a split."""
 DRAWS = 400
-"""Ways of dealing out blocks that are tried; the one that keeps the most classes, and pixels on both sides, is taken."""
+"""Ways of dealing out blocks that are tried; the one that keeps most classes, and pixels on both sides, is taken."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ def block_split(truth: Truth, share: float | int, *, block: int, reach: int, val
     """Whole blocks go to training or test, and between the two lies a guard band.
 
     The grid's origin and the blocks that are for training are drawn many times. The draw that keeps the most classes is
-    taken, of equals the one with the largest product of training and test pixels; accuracy plays no part. From the training blocks, ``share`` of each
-    class is learned from; test pixels are those outside them and further than ``reach`` from every pixel learned from.
+    taken, of equals the one with the largest product of training and test pixels; accuracy plays no part. From the
+    training blocks, ``share`` of each class is learned from; test pixels are those outside them and further than
+    ``reach`` from every pixel learned from.
 
     Args:
         truth: (rows, columns), 0 unlabelled.
