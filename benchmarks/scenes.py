@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -186,16 +187,24 @@ def one_map(side: int, folder: Path, bound: int) -> dict[str, Any]:
     setup = Setup(str(path), None, "separable", tuple("abcdefgh"), recipe)
     network = networks.build("separable", bands=15, classes=8, window=11).eval()
     trained = Trained(setup, network, fit([sample], "pca", 15), Split(nothing, nothing, nothing))
-    before = _private_megabytes()
-    most = [before]
+    before, seen, done = _private_megabytes(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            seen.append(_private_megabytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     began = time.perf_counter()
-    write_map(trained, reading.read(path), folder, memory=bound, progress=lambda _: most.append(_private_megabytes()))
+    write_map(trained, reading.read(path), folder, memory=bound)
     seconds = time.perf_counter() - began
+    done.set()
+    watcher.join()
     return {
         "side": side,
         "scene_megabytes": round(4 * side * side * 100 / 1e6),
         "bound_megabytes": round(bound / 1e6),
-        "peak_megabytes_above_start": round(_peak_private(before, most)),
+        "peak_megabytes_above_start": round(max(seen) - before),
         "seconds": round(seconds, 1),
         "microseconds_per_pixel": round(1e6 * seconds / side**2, 2),
         **environment(),
@@ -210,10 +219,6 @@ def _private_megabytes() -> float:
     """Memory of this process without pages of files, which the system may drop at any time."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024 / 1e6
-
-
-def _peak_private(before: float, seen: list[float]) -> float:
-    return max(seen) - before
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
