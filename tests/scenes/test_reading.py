@@ -43,7 +43,8 @@ def write_envi(folder, cube, truth):
     spectral = pytest.importorskip("spectral")
     notes = {"wavelength": [400 + 50 * band for band in range(cube.shape[2])], "wavelength units": "nm"}
     spectral.envi.save_image(str(folder / "cube.hdr"), cube, interleave="bil", metadata=notes)
-    spectral.envi.save_image(str(folder / "truth.hdr"), truth.astype(np.uint8), interleave="bsq")
+    names = {"class names": ["Unclassified", *NAMES]}
+    spectral.envi.save_image(str(folder / "truth.hdr"), truth.astype(np.uint8), interleave="bsq", metadata=names)
     return folder / "cube.hdr", folder / "truth.hdr"
 
 
@@ -83,7 +84,9 @@ def test_a_geotiff_tells_where_it_lies_and_envi_its_wavelengths(tmp_path):
     where = read(write_geotiff(tmp_path, CUBE, TRUTH)[0]).georeference
     assert where.transform == (20.0, 0.0, 500_000.0, 0.0, -20.0, 4_480_000.0)
     assert "UTM zone 16N" in where.crs
-    assert read(write_envi(tmp_path, CUBE, TRUTH)[0]).wavelengths == tuple(400.0 + 50 * band for band in range(7))
+    scene = read(*write_envi(tmp_path, CUBE, TRUTH))
+    assert scene.classes == NAMES
+    assert scene.wavelengths == tuple(400.0 + 50 * band for band in range(7))
 
 
 @pytest.mark.parametrize("write", WRITERS)

@@ -18,7 +18,8 @@ from riffle.scenes.run import load_trained
 from riffle.scenes.windows import Windows
 from riffle.training.progress import Reporter
 from riffle.verbs import scene as verbs
-from riffle.verbs.scene import evaluate_scene, map_scene, train_scene
+from riffle.verbs.scene import train_scene
+from riffle.verbs.scene_runs import evaluate_scene, map_scene
 
 RECIPE = SceneRecipe(window=7, components=8, epochs=16, batch_size=32, block=8, lr=3e-3)
 FLAGS = {"--window": 7, "--components": 8, "--epochs": 8, "--batch-size": 32, "--block": 8, "--lr": 3e-3}

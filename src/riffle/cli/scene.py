@@ -105,7 +105,8 @@ def evaluate(run: Path, scene: str | None = None, truth: Path | None = None, /, 
     from riffle.cli.output import print_whole, reporter, table
     from riffle.scenes.metrics import spread
     from riffle.scenes.run import Setup, write_json
-    from riffle.verbs.scene import SCORES, evaluate_scene
+    from riffle.verbs.scene import SCORES
+    from riffle.verbs.scene_runs import evaluate_scene
 
     show = reporter()
     found = evaluate_scene(run, scene, truth)
@@ -144,7 +145,7 @@ def map_(run: Path, scene: str, /, *, out: Path | None = None, memory: str = "50
         Whose network to use, of several; the first when left out.
     """
     from riffle.cli.output import next_steps, reporter
-    from riffle.verbs.scene import map_scene
+    from riffle.verbs.scene_runs import map_scene
 
     show = reporter()
     folder = out or run / "map"
@@ -166,7 +167,7 @@ def export(run: Path, /, *, out: Path | None = None, seed: int | None = None) ->
         Whose network, of several; the first when left out.
     """
     from riffle.cli.output import reporter
-    from riffle.verbs.scene import export_scene
+    from riffle.verbs.scene_runs import export_scene
 
     path = out or run / "scene.onnx"
     difference = export_scene(run, path, seed=seed)
@@ -201,7 +202,7 @@ def leakage(
         Of the splits.
     """
     from riffle.cli.output import print_whole, reporter, table
-    from riffle.verbs.scene import leakage as leaking
+    from riffle.verbs.leakage import leakage as leaking
 
     show = reporter()
     rows = leaking(scene, truth, shares=train_share or [0.01, 0.05, 0.1, 0.3], windows=window or [5, 13, 25], seed=seed)

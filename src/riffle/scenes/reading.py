@@ -30,6 +30,8 @@ class Raster:
     """An array, or a :class:`GeoTiffCube`."""
     georeference: Georeference | None = None
     wavelengths: tuple[float, ...] = ()
+    classes: tuple[str, ...] = ()
+    """Names of class 1, 2, …, where the file tells them."""
 
 
 def read(
@@ -41,7 +43,7 @@ def read(
         scene: a file (``.npy``, ``.mat``, ``.hdr`` of ENVI, ``.tif``) with rows, columns and bands, or
             ``indian-pines``, which comes with its ground truth. Files stay on disk where their format allows it.
         truth: a file of the same kinds with rows and columns: 0 is unlabelled, the first class is 1.
-        classes: names of the classes; their numbers when left out.
+        classes: names of the classes; those in an ENVI header, or their numbers, when left out.
         key: name of the cube's variable in a ``.mat`` file that has several.
 
     Raises:
@@ -54,9 +56,11 @@ def read(
     cube = _raster(Path(scene), axes=3, key=key)
     found = Scene(Path(scene).stem, cube.values, georeference=cube.georeference, wavelengths=cube.wavelengths)
     if truth is not None:
-        labels = _labels(_raster(Path(truth), axes=2, key=None).values, truth)
+        told = _raster(Path(truth), axes=2, key=None)
+        labels = _labels(told.values, truth)
         count = int(labels.max()) if labels.size else 0
-        names = tuple(classes) if classes is not None else tuple(f"class {number}" for number in range(1, count + 1))
+        numbers = tuple(f"class {number}" for number in range(1, count + 1))
+        names = tuple(classes) if classes is not None else told.classes or numbers
         found = replace(found, truth=labels, classes=names)
     return checked(found)
 
@@ -144,7 +148,8 @@ def _envi(path: Path, axes: int, key: str | None) -> Raster:
     values = view if axes == 3 else view[:, :, 0]
     centers = image.bands.centers or ()
     scale = 1000.0 if centers and max(centers) < 100 else 1.0  # micrometres
-    return Raster(values, wavelengths=tuple(scale * float(center) for center in centers))
+    names = tuple(image.metadata.get("class names", ()))[1:]  # the first one is that of 0
+    return Raster(values, wavelengths=tuple(scale * float(center) for center in centers), classes=names)
 
 
 class GeoTiffCube:

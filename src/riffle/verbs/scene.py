@@ -21,9 +21,9 @@ from riffle.scenes.reduction import fit as fit_reduction
 from riffle.scenes.run import RESULTS, Setup, Trained, load_trained, save_trained, seed_folder, write_array, write_json
 from riffle.scenes.scene import Scene, spectra, strips
 from riffle.scenes.splits import Split, block_split, overlap, random_split
-from riffle.scenes.streaming import Mapped, write_map
 from riffle.scenes.training import Task, fit
 from riffle.training.progress import Reporter
+from riffle.training.run import RunFolder
 
 SCORES = ("oa", "aa", "kappa")
 
@@ -86,26 +86,18 @@ def train_scene(
     splits = {seed: split_of(read, recipe, seed) for seed in range(recipe.seed, recipe.seed + seeds)}
     setup.claim(folder)
     torch.set_num_threads(compute_threads())
-    done = [
-        _one(read, replace(setup, recipe=recipe.with_changes(seed=seed)), splits[seed], folder, reporter)
-        for seed in splits
-    ]
-    results = {
-        "scene": read.name,
-        "model": model,
-        "recipe": recipe.to_dict(),
-        "classes": list(read.classes),
-        **{name: dict(zip(("mean", "std"), spread([one[name] for one in done]), strict=True)) for name in SCORES},
-        "overlap": spread([one["overlap"] for one in done])[0],
-        "seeds": done,
-        "environment": environment(),
-    }
-    write_json(folder / RESULTS, results)
-    run = SceneRun(folder, setup, results)
-    first = seed_folder(folder, recipe.seed)
-    predicted = np.load(first / "classes.npy")
-    confidence = np.load(first / "confidence.npy") if (first / "confidence.npy").exists() else None
-    write_scene_report(SceneFacts(read, splits[recipe.seed], results, predicted, confidence), run.report)
+    with RunFolder(folder).locked():
+        done = [
+            _one(read, replace(setup, recipe=recipe.with_changes(seed=seed)), splits[seed], folder, reporter)
+            for seed in splits
+        ]
+        results = _results(setup, read, done)
+        write_json(folder / RESULTS, results)
+        first = seed_folder(folder, recipe.seed)
+        predicted = np.load(first / "classes.npy")
+        confidence = np.load(first / "confidence.npy") if (first / "confidence.npy").exists() else None
+        run = SceneRun(folder, setup, results)
+        write_scene_report(SceneFacts(read, splits[recipe.seed], results, predicted, confidence), run.report)
     return run
 
 
@@ -124,105 +116,19 @@ def split_of(scene: Scene, recipe: SceneRecipe, seed: int) -> Split:
     )
 
 
-def evaluate_scene(
-    run: str | Path, scene: str | Path | None = None, truth: str | Path | None = None
-) -> list[dict[str, Any]]:
-    """Judge each seed of a run again, from its saved network: on its test pixels, or on all of another scene.
-
-    Raises:
-        ValueError: no run, its files are damaged, or the scene does not fit.
-    """
-    folder = Path(run)
-    setup = Setup.read(folder)
-    is_own = scene is None
-    read = (
-        reading.read(setup.scene, setup.truth, classes=setup.classes if setup.truth else None)
-        if scene is None
-        else (reading.read(scene, truth))
-    )
-    found = []
-    for seed in _seeds(folder):
-        trained = load_trained(folder, seed=seed)
-        predicted, _, seconds = _predicted(trained, read)
-        pixels = trained.split.test if is_own else np.flatnonzero(read.labelled.ravel())
-        entry = _judged(read, predicted, pixels, len(setup.classes))
-        share = {"overlap": overlap(trained.split, read.size, setup.recipe.window)} if is_own else {}
-        found.append({"seed": seed, **entry, **share, "mapping_seconds": round(seconds, 2)})
-    return found
-
-
-def map_scene(
-    run: str | Path,
-    scene: str | Path,
-    *,
-    out: str | Path,
-    memory: int,
-    seed: int | None = None,
-    reporter: Reporter | None = None,
-) -> Mapped:
-    """Classify every pixel of a scene, within a memory bound; writes NumPy files, a PNG, and GeoTIFF where it applies.
-
-    Raises:
-        ValueError: no run, or the scene does not fit to it.
-        OSError: the disk is full.
-    """
-    reporter, folder = reporter or Reporter(), Path(out)
-    trained = load_trained(run, seed=seed)
-    read = reading.read(scene)
-    rows, columns = read.size
-    began = time.perf_counter()
-    with reporter.bar("mapping", rows * columns) as bar:
-        mapped = write_map(trained, read, folder, memory=memory, progress=bar.advance)
-    seconds = time.perf_counter() - began
-    maps.write_png(maps.coloured(mapped.classes, len(trained.setup.classes)), folder / "map.png")
-    maps.write_png(maps.grey(mapped.confidence), folder / "confidence.png")
-    reporter.say(f"{rows} x {columns} pixels in {seconds:.1f} s: {rows * columns / seconds:,.0f} pixels/s")
-    return mapped
-
-
-def export_scene(run: str | Path, path: str | Path, *, seed: int | None = None) -> float:
-    """Write a run's network as ONNX, proven on the scene it was trained on; returns the largest difference.
-
-    Raises:
-        ValueError: no run, or a network that is no row of convolutions.
-        OSError: the disk is full.
-    """
-    from riffle.scenes import onnx
-
-    trained = load_trained(run, seed=seed)
-    setup = trained.setup
-    side = 2 * setup.recipe.window
-    example = reading.read(setup.scene).cube[:side, :side]
-    return onnx.export(trained, Path(path), example)
-
-
-def leakage(
-    scene: str | Path, truth: str | Path | None, *, shares: Sequence[float], windows: Sequence[int], seed: int = 0
-) -> list[dict[str, Any]]:
-    """Percent of test pixels inside a training window, for random and for block splits: rows of a table.
-
-    Raises:
-        ValueError: about files, or classes that are too small to split.
-    """
-    read = reading.read(scene, truth)
-    rows = []
-    for window in windows:
-        for share in shares:
-            for kind in ("random", "blocks"):
-                recipe = SceneRecipe(window=window, train_share=share, split=kind, seed=seed)
-                split = split_of(read, recipe, seed)
-                rows.append(
-                    {
-                        "split": kind,
-                        "window": window,
-                        "share": share,
-                        "train": len(split.seen),
-                        "test": len(split.test),
-                        "left_out": [read.classes[label - 1] for label in split.left_out],
-                        "overlap": overlap(split, read.size, window),
-                    }
-                )
-    return rows
+def _results(setup: Setup, scene: Scene, seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread over the seeds, what was run, and each seed's own numbers."""
+    scores = {name: dict(zip(("mean", "std"), spread([one[name] for one in seeds]), strict=True)) for name in SCORES}
+    return {
+        "scene": scene.name,
+        "model": setup.model,
+        "recipe": setup.recipe.to_dict(),
+        "classes": list(setup.classes),
+        **scores,
+        "overlap": spread([one["overlap"] for one in seeds])[0],
+        "seeds": seeds,
+        "environment": environment(),
+    }
 
 
 def _check(scene: Scene, recipe: SceneRecipe, model: str) -> None:
@@ -271,7 +177,7 @@ def _one(scene: Scene, setup: Setup, split: Split, folder: Path, reporter: Repor
     else:
         trained, history = _fitted(scene, setup, split, own, reporter)
         params = sum(parameter.numel() for parameter in trained.network.parameters())
-        predicted, confidence, mapping = _predicted(trained, scene)
+        predicted, confidence, mapping = predicted_by(trained, scene)
         save_trained(trained, own)
     seconds = time.perf_counter() - began - mapping
     write_array(own / "classes.npy", predicted.astype(np.uint16))
@@ -280,7 +186,7 @@ def _one(scene: Scene, setup: Setup, split: Split, folder: Path, reporter: Repor
     maps.write_png(maps.coloured(predicted, len(scene.classes)), own / "map.png")
     entry = {
         "seed": seed,
-        **_judged(scene, predicted, split.test, len(scene.classes)),
+        **judged(scene, predicted, split.test, len(scene.classes)),
         "overlap": covered,
         "train_pixels": len(split.train),
         "validation_pixels": len(split.validation),
@@ -321,7 +227,7 @@ def _reduction(scene: Scene, split: Split, recipe: SceneRecipe, reporter: Report
     return fit_reduction(parts, recipe.reduction, recipe.components)
 
 
-def _predicted(trained: Trained, scene: Scene) -> tuple[np.ndarray, np.ndarray, float]:
+def predicted_by(trained: Trained, scene: Scene) -> tuple[np.ndarray, np.ndarray, float]:
     """Classes from 1 and their probabilities (rows, columns), and the seconds of the pass over the scene."""
     cube = torch.from_numpy(trained.reduction.scene(scene.cube))
     began = time.perf_counter()
@@ -331,14 +237,7 @@ def _predicted(trained: Trained, scene: Scene) -> tuple[np.ndarray, np.ndarray, 
     return best.indices.cpu().numpy() + 1, best.values.cpu().numpy(), seconds
 
 
-def _judged(scene: Scene, predicted: np.ndarray, pixels: np.ndarray, classes: int) -> dict[str, Any]:
+def judged(scene: Scene, predicted: np.ndarray, pixels: np.ndarray, classes: int) -> dict[str, Any]:
+    """Accuracy of a map (rows, columns; from 1) on labelled pixels, as plain values."""
     truth = scene.labelled.ravel()[pixels] - 1
     return Accuracy.of(truth, predicted.ravel()[pixels].astype(np.int64) - 1, classes).to_dict()
-
-
-def _seeds(folder: Path) -> list[int]:
-    """Of a run, those that are finished."""
-    found = sorted(int(path.parent.name.removeprefix("seed-")) for path in folder.glob(f"seed-*/{RESULTS}"))
-    if not found:
-        raise ValueError(f"{folder} has no finished training")
-    return found
