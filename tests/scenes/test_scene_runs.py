@@ -101,6 +101,12 @@ def test_evaluation_gives_the_trainings_numbers(finished, capsys, tmp_path):
     assert "overlap" not in other[0]
 
 
+def test_another_scene_with_more_classes_is_refused(finished, tmp_path):
+    cube, truth = write(tmp_path, truth=np.where(field_scene().truth == 2, 4, field_scene().truth))
+    with pytest.raises(ValueError, match="classes up to 4; this run knows 3"):
+        evaluate_scene(finished.folder, cube, truth)
+
+
 def test_a_streamed_map_is_the_map(finished, tmp_path, monkeypatch):
     scene, _ = write(tmp_path)
     monkeypatch.setattr(inference, "HEAD_BYTES", 2**16)

@@ -30,6 +30,8 @@ def evaluate_scene(
         if scene is None
         else (reading.read(scene, truth))
     )
+    if (most := int(read.labelled.max())) > len(setup.classes):
+        raise ValueError(f"the ground truth has classes up to {most}; this run knows {len(setup.classes)}")
     found = []
     for seed in _seeds(folder):
         trained = load_trained(folder, seed=seed)
