@@ -1,4 +1,4 @@
-# `make demo` and `make test` each work alone on a machine with Python 3.11 or newer: they create .venv when it is
+# `make demo`, `make demo-scene` and `make test` each work alone on a machine with Python 3.11 or newer: they create .venv when it is
 # missing and install only what is not there yet.
 PYTHON ?= python3
 VENV   := .venv
@@ -6,10 +6,13 @@ BIN    := $(VENV)/bin
 # Byte code is compiled when a module is first used: compiling all of it would double the time of the installation.
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-.PHONY: demo test lint types imports format clean
+.PHONY: demo demo-scene test lint types imports format clean
 
 demo: $(VENV)/core
 	@$(BIN)/riffle demo
+
+demo-scene: $(VENV)/scenes
+	@$(BIN)/riffle scene train indian-pines --model separable --window 15 --epochs 40 --out runs/indian-pines
 
 test: $(VENV)/dev lint types imports
 	$(BIN)/pytest -n 2 --dist worksteal
@@ -39,6 +42,11 @@ $(BIN)/python:
 $(VENV)/core: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "set-up: installing Riffle and what it needs (a minute or two, once)"
 	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/scenes: $(VENV)/core
+	@echo "set-up: installing what reads scenes"
+	@$(PIP) --editable '.[scenes]'
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core

@@ -68,8 +68,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "weights":  # a package: riffle.weights.adopt.adopt(...) works after `import riffle` alone
-        return import_module("riffle.weights")
+    if name in ("weights", "scenes"):  # packages: riffle.scenes.dense(...) works after `import riffle` alone
+        return import_module(f"riffle.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'riffle' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)

@@ -10,6 +10,7 @@ COMMANDS = {
     "predict": "Classify a picture or a folder of pictures.",
     "export": "Write a run's network to files that need no torch, proven to give the same answers.",
     "bench": "Measure exported files and networks side by side: time, size, load time and memory.",
+    "scene": "Train on, judge and map hyperspectral scenes.",
     "push": "Publish a run's network on the Hugging Face Hub, with a card that tells what to expect of it.",
     "models": "List the networks: what they cost, what their papers promise, whose weights there are.",
     "profile": "Tell what a network costs: parameters, MACs, memory access, and time on this machine.",

@@ -30,7 +30,8 @@ def run(arguments: list[str]) -> int:
     try:
         application()(arguments, exit_on_error=False, print_error=False)
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from the last checkpoint" if arguments[0] in ("train", "demo") else ""
+        is_training = arguments[0] in ("train", "demo") or arguments[:2] == ["scene", "train"]
+        goes_on = "; the same command goes on from the last checkpoint" if is_training else ""
         sys.stderr.write(f"interrupted{goes_on}\n")
         return 130
     except BrokenPipeError:
