@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from riffle.deployment.runtimes import BEST_FORM
 from riffle.profiling.lab import NOTICEABLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,9 +25,9 @@ TITLES = {
     "ncnn": "ncnn",
 }
 COLUMNS = {
-    "docs/shuffle-free.md": ("network", "runtime", "hot, ms", "cold, ms"),
-    "README.md": ("ShuffleNet V2 x1.0 in", "one after the other, ms", "alternating, ms"),
-    "README.zh-CN.md": ("ShuffleNet V2 x1.0 的运行时", "连续运行，毫秒", "交替运行，毫秒"),
+    "docs/shuffle-free.md": ("network", "runtime", "hot, ms: plain → Riffle", "cold, ms: plain → Riffle"),
+    "README.md": ("ShuffleNet V2 x1.0, plain → Riffle", "in a stream, ms", "single calls, ms"),
+    "README.zh-CN.md": ("ShuffleNet V2 x1.0，普通导出 → Riffle", "连续调用，毫秒", "单次调用，毫秒"),
 }
 
 
@@ -90,6 +91,8 @@ def _lines(rows: list[dict[str, str]], *, whole: bool) -> list[tuple[str, ...]]:
     """A line for each network, runtime and precision: plain, then ours, then how many times as fast."""
     found: dict[tuple[str, str], dict[Any, float]] = {}
     for row in rows:
+        if row["file"] == "riffle" and row["form"] != BEST_FORM:
+            continue
         runtime = TITLES[row["runtime"]] + ("" if row["precision"] == "float32" else f", {row['precision']}")
         times = found.setdefault((row["network"], runtime), {})
         times[row["timing"], row["file"]] = float(row["median_ms"])
