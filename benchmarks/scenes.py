@@ -105,6 +105,7 @@ def repeats(options: argparse.Namespace) -> None:
     truth = torch.from_numpy(scene.labelled.ravel().astype(np.int64) - 1)[pixels]
     for dropout in (False, True):
         network = dense(trained.network, window=trained.setup.recipe.window)
+        network.parts(len(cube))  # found out by trial, which needs a network that repeats itself
         for module in network.model.modules():
             if isinstance(module, nn.Dropout):
                 module.train(dropout)
