@@ -166,7 +166,7 @@ def test_bad_input_is_one_or_two_clear_lines(folder_of_digits, finished_run, tmp
     refused(capsys, "text.jpg: not a picture", "predict", finished_run.folder.path, text)
     refused(capsys, "ends in one of .onnx", "export", finished_run.folder.path, "--out", tmp_path / "report.html")
     (tmp_path / "foreign.onnx").write_bytes(b"foreign")
-    refused(capsys, "is not an ONNX file", "predict", tmp_path / "foreign.onnx", picture)
+    refused(capsys, "is not a file that ONNX Runtime can run", "predict", tmp_path / "foreign.onnx", picture)
     assert not out.exists() or not any(entry.name != ".lock" for entry in out.iterdir())
 
 

@@ -22,7 +22,6 @@ def tiny_lab(monkeypatch):
 def test_a_networks_verdict(capsys):
     assert run(["guidelines", "shufflenet_v2_x0_5", "--size", "64", "--rounds", "2"]) == 0
     told = capsys.readouterr().out
-    assert "16 channel shuffles; riffle.unshuffle removes them" in told
     assert re.search(r"at most \d+\.\d % of the time: 56 batch norms", told)
 
 
@@ -56,7 +55,6 @@ def test_a_profiles_page_holds_everything(capsys, tmp_path):
     assert sum(operation["macs"] for operation in operations) == 4_244_608
     assert all(operation["ms"] > 0 for operation in operations)
     assert html.count("<circle") > 100
-    assert "riffle.unshuffle removes them" in html
     assert "http://" not in html.replace("http://www.w3.org/2000/svg", "")
 
 
@@ -68,4 +66,5 @@ def test_networks_side_by_side_in_every_format(capsys, tmp_path):
     assert len((tmp_path / "both.csv").read_text().splitlines()) == 3
     html = (tmp_path / "both.html").read_text()
     assert html.count('class="layers"') == 2
+    assert "riffle.unshuffle removes them" in html  # what was counted, not measured, is the same everywhere
     assert "Under the roof" not in html
