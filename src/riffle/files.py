@@ -94,3 +94,9 @@ def replacing_parts(paths: Sequence[Path]) -> Iterator[list[Path]]:
             draft.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def cache_folder() -> Path:
+    """Where what can be computed again is kept: ``RIFFLE_CACHE``, or ``riffle`` in the user's folder of caches."""
+    own = os.environ.get("RIFFLE_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "riffle"

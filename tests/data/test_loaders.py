@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -31,9 +33,33 @@ def test_worker_processes_change_nothing(folder_of_digits):
 
     def pixels(workers: int) -> list[torch.Tensor]:
         batches = EpochBatches(len(pictures), 8, seed=5)
-        return [x for x, _ in training_loader(pictures, 24, batches, least_area=0.5, flip=True, workers=workers)]
+        loader = training_loader(pictures, Preprocessing(size=24), batches, least_area=0.5, flip=True, workers=workers)
+        return [x for x, _ in loader]
 
     assert all(torch.equal(a, b) for a, b in zip(pixels(0), pixels(2), strict=True))
+
+
+def test_without_a_crop_a_picture_is_the_one_that_is_judged(folder_of_digits):
+    pictures, preprocessing = read(folder_of_digits).train, Preprocessing(size=24, resize=32)
+    batches = EpochBatches(len(pictures), 8, seed=5)
+    judged = [preprocessing.pixels(picture) for picture in pictures]
+    for flip in (False, True):
+        loader = training_loader(pictures, preprocessing, batches, least_area=0, flip=flip, workers=0)
+        mirrored = 0
+        for keys, (pixels, _) in zip(batches, loader, strict=True):
+            for (_, index), found in zip(keys, pixels.numpy(), strict=True):
+                is_same = (found == judged[index]).all()
+                assert is_same or (found[:, ::-1] == judged[index]).all()
+                mirrored += not is_same
+        assert bool(mirrored) == flip
+
+
+def test_processes_share_every_batch():
+    alone = list(EpochBatches(50, 8, seed=1))
+    shared = [list(EpochBatches(50, 8, seed=1, process=rank, processes=3)) for rank in range(3)]
+    assert [list(chain(*parts)) for parts in zip(*shared, strict=True)] == alone
+    few = [list(EpochBatches(9, 4, seed=1, process=rank, processes=2)) for rank in range(2)]
+    assert min(len(batch) for batches in few for batch in batches) >= 2  # a batch norm learns nothing from one
 
 
 def test_judging_sees_each_picture_once_in_order(folder_of_digits):

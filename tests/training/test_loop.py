@@ -102,7 +102,7 @@ def test_a_run_that_breaks_after_an_epochs_last_step_goes_on_with_judging(folder
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "evaluate", broken)
+        patch.setattr(loop.PictureLessons, "judge", broken)
         with pytest.raises(KeyboardInterrupt):
             fitted(folder_of_digits, tmp_path / "broken", short)
     assert_same(whole, fitted(folder_of_digits, tmp_path / "broken", short))

@@ -16,12 +16,12 @@ def demo(*, out: Path = Path("runs/demo"), model: str = "shufflenet_v2_x0_5", ep
         Times that every picture is seen, if not as many as the recipe for digits says.
     """
     from riffle.cli.output import next_steps, reporter, table
-    from riffle.training.recipe import PRESETS
+    from riffle.training.recipe import recipe_named
     from riffle.verbs.export import export_run, ledger
     from riffle.verbs.train import train
 
     show = reporter()
-    recipe = PRESETS["digits"] if epochs is None else PRESETS["digits"].with_changes(epochs=epochs)
+    recipe = recipe_named("digits") if epochs is None else recipe_named("digits").with_changes(epochs=epochs)
     show.say(f"data: scikit-learn's handwritten digits; network: {model}; recipe: digits, {recipe.epochs} epochs")
     run = train("digits", model=model, out=out, recipe=recipe, reporter=show)
     path = out / "digits.onnx"

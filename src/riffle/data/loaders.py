@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from riffle.data.augment import random_crop
+from riffle.data.augment import centre, random_crop
 from riffle.data.images import Pictures
 from riffle.preprocessing import Pixels, Preprocessing
 
@@ -23,20 +23,22 @@ class EpochBatches(Sampler[list[Key]]):
     """A new order for every epoch, drawn from the seed; can begin in the middle of one.
 
     The pictures are dealt out evenly, so no batch is nearly empty (a batch norm can't learn from one picture) and no
-    picture is left out.
+    picture is left out. Of several processes each gets its part of every batch, so that a step is the same step with
+    any number of them.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+    def __init__(self, count: int, batch_size: int, seed: int, *, process: int = 0, processes: int = 1) -> None:
         self.count = count
         self.seed = seed
+        self.process, self.processes = process, processes
         self.epoch = 0
         self.start = 0
-        self.batches = max(1, min(-(-count // batch_size), count // 2))
+        self.batches = max(1, min(-(-count // batch_size), count // (2 * processes)))
 
     def __iter__(self) -> Iterator[list[Key]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
         for part in np.array_split(order, self.batches)[self.start :]:
-            yield [(self.epoch, int(index)) for index in part]
+            yield [(self.epoch, int(index)) for index in np.array_split(part, self.processes)[self.process]]
 
     def __len__(self) -> int:
         return self.batches - self.start
@@ -45,11 +47,17 @@ class EpochBatches(Sampler[list[Key]]):
 class _Varied(Dataset[Batch]):
     """Training pictures, each cropped and flipped by numbers drawn from seed, epoch and index: workers don't matter."""
 
-    def __init__(self, pictures: Pictures, size: int, seed: int, least_area: float, flip: bool) -> None:
+    def __init__(
+        self, pictures: Pictures, preprocessing: Preprocessing, seed: int, least_area: float, flip: bool
+    ) -> None:
         self.pictures = pictures
         self.labels = pictures.labels
         self.seed = seed
-        self.crop = partial(random_crop, size=size, least_area=least_area, flip=flip)
+        self.crop = (
+            partial(random_crop, size=preprocessing.size, least_area=least_area, flip=flip)
+            if least_area
+            else partial(centre, preprocessing=preprocessing, flip=flip)
+        )
 
     def __getitem__(self, key: Key) -> tuple[Pixels, int]:  # type: ignore[override]
         epoch, index = key
@@ -73,10 +81,16 @@ class _Fixed(Dataset[Batch]):
 
 
 def training_loader(
-    pictures: Pictures, size: int, batches: EpochBatches, *, least_area: float, flip: bool, workers: int
+    pictures: Pictures,
+    preprocessing: Preprocessing,
+    batches: EpochBatches,
+    *,
+    least_area: float,
+    flip: bool,
+    workers: int,
 ) -> DataLoader[Batch]:
-    """Varied pictures in the order of ``batches``."""
-    varied = _Varied(pictures, size, batches.seed, least_area, flip)
+    """Varied pictures in the order of ``batches``; with a ``least_area`` of 0 their centres, as when judging."""
+    varied = _Varied(pictures, preprocessing, batches.seed, least_area, flip)
     return _loader(varied, workers, batch_sampler=batches)
 
 

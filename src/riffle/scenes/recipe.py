@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from riffle.training.recipe import Precision, Recipe, Schedule
+from riffle.training.recipe import Precision, Recipe
 
 
 def _setting(default: Any, about: str) -> Any:
@@ -28,7 +28,9 @@ class SceneRecipe:
     batch_size: int = _setting(256, "windows in a step, about; they are dealt out evenly")
     lr: float = _setting(1e-3, "highest learning rate of Adam")
     weight_decay: float = _setting(0.0, "decay of weights, decoupled")
-    schedule: Schedule = _setting("cosine", "how the learning rate falls: cosine or constant")
+    schedule: Literal["cosine", "linear", "constant"] = _setting(
+        "cosine", "how the learning rate falls: cosine, linear or constant"
+    )
     augment: bool = _setting(True, "turn and mirror windows at random")
     precision: Precision = _setting("no", "mixed precision: no or bf16")
     seed: int = _setting(0, "start of all random numbers; with several seeds, the first")
@@ -56,7 +58,7 @@ class SceneRecipe:
             ("fit_on", ("train", "scene")),
             ("split", ("blocks", "random")),
             ("guard", ("half", "full")),
-            ("schedule", ("cosine", "constant")),
+            ("schedule", ("cosine", "linear", "constant")),
             ("precision", ("no", "bf16")),
         ):
             if getattr(self, name) not in words:

@@ -17,7 +17,8 @@ from riffle.scenes.splits import Pixels, Split
 from riffle.scenes.trunk import channels_innermost, parted, starts_in_3d
 from riffle.scenes.windows import SYMMETRIES, Windows, padded, turned
 from riffle.training.checkpoint import State, load_checkpoint, save_checkpoint
-from riffle.training.loop import SAVE_SECONDS, optimizer_for
+from riffle.training.loop import SAVE_SECONDS
+from riffle.training.optimizer import optimizer_for
 from riffle.training.progress import Reporter
 from riffle.training.schedule import learning_rate, seed_step
 

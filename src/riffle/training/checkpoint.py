@@ -31,9 +31,23 @@ class State:
     finished: bool = False
 
 
-def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
-    """Write network, optimizer and state; raises ``OSError`` when the disk is full, with the older file unharmed."""
-    tensors = {f"network.{name}": tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+def save_checkpoint(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: State,
+    *,
+    average: nn.Module | None = None,
+) -> None:
+    """Write network, optimizer and state; raises ``OSError`` when the disk is full, with the older file unharmed.
+
+    ``average`` is the running average of the weights, of trainings that keep one.
+    """
+    tensors = {
+        f"{prefix}.{name}": tensor.detach().cpu().contiguous()
+        for prefix, module in _modules(network, average).items()
+        for name, tensor in module.state_dict().items()
+    }
     numbers: dict[str, Any] = {}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
@@ -46,8 +60,10 @@ def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
         draft.write_bytes(save(tensors, metadata=notes))
 
 
-def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Fill network and optimizer, and return the state.
+def load_checkpoint(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, *, average: nn.Module | None = None
+) -> State:
+    """Fill network, optimizer and average, and return the state.
 
     Raises:
         ValueError: the file is damaged or belongs to another network.
@@ -60,9 +76,10 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
         numbers = json.loads(notes["optimizer"])
     except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"the checkpoint {path} is damaged; remove it to start this run anew") from error
-    prefix = "network."
-    weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    fill(network, weights, source=str(path))
+    for prefix, module in _modules(network, average).items():
+        begin = f"{prefix}."
+        weights = {name.removeprefix(begin): tensor for name, tensor in tensors.items() if name.startswith(begin)}
+        fill(module, weights, source=str(path))
     table = optimizer.state_dict()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     entries: dict[int, dict[str, Any]] = {}
@@ -72,6 +89,11 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
             entries.setdefault(int(index), {})[key] = _laid_out_like(parameters[int(index)], value)
     optimizer.load_state_dict({"state": entries, "param_groups": table["param_groups"]})
     return state
+
+
+def _modules(network: nn.Module, average: nn.Module | None) -> dict[str, nn.Module]:
+    """By the beginning of their tensors' names."""
+    return {"network": network} if average is None else {"network": network, "average": average}
 
 
 @torch.no_grad()

@@ -1,9 +1,10 @@
 """Run a network over a set of pictures."""
 
-import numpy as np
+from collections.abc import Callable
+
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from riffle.data.images import Pictures
@@ -12,7 +13,7 @@ from riffle.hardware import cores
 from riffle.layers.pixel_input import PixelInput
 from riffle.preprocessing import Preprocessing
 from riffle.training.metrics import Scores
-from riffle.training.progress import Reporter
+from riffle.training.progress import Bar, Reporter
 
 
 def judging_loader(
@@ -45,18 +46,24 @@ def evaluate(
     accelerator = accelerator or Accelerator()
     reporter = reporter or Reporter(quiet=True)
     loader = loader or judging_loader(pictures, preprocessing, accelerator)
-    network = network.to(accelerator.device)
-    to_input = PixelInput(preprocessing).to(accelerator.device)
     was_training = network.training
-    network.eval()
-    rows: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    with torch.inference_mode(), reporter.bar("judging", len(pictures)) as bar:
-        for pixels, truth in loader:
-            shares = network(to_input(pixels)).float().softmax(1)
-            shares, truth = accelerator.gather_for_metrics((shares, truth))
-            rows.append(shares.cpu().numpy())
-            labels.append(truth.cpu().numpy())
-            bar.advance(len(truth))
+    network.to(accelerator.device).eval()
+    to_input = PixelInput(preprocessing).to(accelerator.device)
+    with reporter.bar("judging", len(pictures)) as bar:
+        shares, labels = gathered(lambda x: network(to_input(x)).float().softmax(1), loader, accelerator, bar)
     network.train(was_training)
-    return Scores(np.concatenate(rows), np.concatenate(labels), pictures.classes)
+    return Scores(shares.numpy(), labels.numpy(), pictures.classes)
+
+
+def gathered(
+    call: Callable[[Tensor], Tensor], loader: DataLoader[Batch], accelerator: Accelerator, bar: Bar
+) -> tuple[Tensor, Tensor]:
+    """What a call makes of every picture, and the labels, in the pictures' order and on every process."""
+    rows, labels = [], []
+    with torch.inference_mode():
+        for pixels, truth in loader:
+            found, truth = accelerator.gather_for_metrics((call(pixels), truth))
+            rows.append(found.cpu())
+            labels.append(truth.cpu())
+            bar.advance(len(truth))
+    return torch.cat(rows), torch.cat(labels)

@@ -2,37 +2,63 @@
 
 import math
 import time
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from riffle.card import card_of
-from riffle.data.augment import batch_augment
 from riffle.data.images import Split
-from riffle.data.loaders import EpochBatches, training_loader, workers_for
-from riffle.hardware import cores, environment
-from riffle.layers.pixel_input import Normalize, to_images
-from riffle.preprocessing import Preprocessing
+from riffle.data.loaders import EpochBatches
+from riffle.hardware import environment
 from riffle.profiling.cost import profile
 from riffle.training.checkpoint import State, load_checkpoint, save_checkpoint
-from riffle.training.evaluate import evaluate, judging_loader
+from riffle.training.distill import distillation_loss
+from riffle.training.ema import averaged
+from riffle.training.lessons import FeatureLessons, Lesson, Lessons, PictureLessons
+from riffle.training.metrics import Scores
+from riffle.training.optimizer import SCALE, optimizer_for
 from riffle.training.progress import Reporter
-from riffle.training.recipe import Recipe
 from riffle.training.run import Run, RunFolder, Setup
 from riffle.training.schedule import learning_rate, seed_step
+from riffle.training.stopwatch import Stopwatch
 from riffle.training.transfer import freeze, set_training
 from riffle.weights.native import save_folder
 from riffle.weights.record import COST, HELD_OUT, LEARNED, LOSS, TOP1, TOP5, Record
 
 SAVE_SECONDS = 120.0
 """Time after which a checkpoint is written within an epoch, so that a long one is not lost."""
+PAUSE_SECONDS = 2.0
+"""Epochs shorter than this share a checkpoint: what is lost is learned again in that time, to the bit."""
 
 
-def fit(network: nn.Module, split: Split, setup: Setup, folder: RunFolder, *, reporter: Reporter) -> Run:
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a training may have besides, and what changes nothing of what it learns."""
+
+    teacher: nn.Module | None = None
+    """A trained network whose probabilities are learned too."""
+    track: tuple[str, ...] = ()
+    """Trackers by the names that ``accelerate`` knows, as ``tensorboard``."""
+    timing: bool = False
+    """Tell after every epoch where its time went."""
+
+
+def fit(
+    network: nn.Module,
+    split: Split,
+    setup: Setup,
+    folder: RunFolder,
+    *,
+    reporter: Reporter,
+    extras: Extras | None = None,
+) -> Run:
     """Train, or go on where the folder's checkpoint stands; returns the finished run.
 
     Args:
@@ -41,29 +67,18 @@ def fit(network: nn.Module, split: Split, setup: Setup, folder: RunFolder, *, re
         setup: settings; ``setup.threads`` computing threads are used.
         folder: claimed for this set-up (:meth:`RunFolder.begin`).
         reporter: shows progress.
+        extras: teacher, trackers, timing.
 
     Raises:
-        ValueError: the checkpoint is damaged, or the loss is no longer finite.
+        ValueError: the checkpoint is damaged, the loss is no longer finite, or a tracker is not installed.
         OSError: the disk is full; the last checkpoint is unharmed.
     """
     torch.set_num_threads(setup.threads)
-    training = _Training(network, split, setup, folder, reporter)
+    training = _Training(network, split, setup, folder, reporter, extras or Extras())
     while not training.state.finished:
         training.epoch()
-    folder.log(training.state)  # also where a run was killed between its last checkpoint and its log
+    training.end()
     return Run(folder, setup, training.state)
-
-
-def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum or AdamW; weight decay on matrices and filters, none on norms and biases."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True, fused=True)
-    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
 
 
 _WORDS = {"top1": TOP1, "top5": TOP5, "loss": LOSS}
@@ -72,104 +87,148 @@ _WORDS = {"top1": TOP1, "top5": TOP5, "loss": LOSS}
 class _Training:
     """One run in progress."""
 
-    def __init__(self, network: nn.Module, split: Split, setup: Setup, folder: RunFolder, reporter: Reporter) -> None:
+    def __init__(
+        self, network: nn.Module, split: Split, setup: Setup, folder: RunFolder, reporter: Reporter, extras: Extras
+    ) -> None:
         recipe = setup.recipe
-        preprocessing = card_of(network).preprocessing
-        assert preprocessing is not None, "the caller gives the network its preprocessing"
         self.recipe, self.setup, self.split = recipe, setup, split
-        self.folder, self.reporter = folder, reporter
-        self.preprocessing: Preprocessing = preprocessing
-        self.accelerator = _accelerator(recipe.precision)
-        self.batches = EpochBatches(len(split.train), recipe.batch_size, recipe.seed)
-        loader = training_loader(
-            split.train,
-            recipe.size,
-            self.batches,
-            least_area=recipe.crop_area,
-            flip=recipe.flip,
-            workers=workers_for(split.train, cores()),
+        self.folder, self.reporter, self.extras = folder, reporter, extras
+        self.accelerator = accelerator = _accelerator(recipe.precision, folder, extras.track)
+        self.order = EpochBatches(
+            len(split.train),
+            recipe.batch_size,
+            recipe.seed,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
         )
         self.cost = _cost(network, recipe.size)  # before accelerate puts its own forward into it
         freeze(network, recipe.transfer)
         # Channels innermost: convolutions of small networks take about 0.6 of the time so, forward and backward.
         self.network = network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.kept = deepcopy(network)  # the best one's weights, until they are written
+        self.average = averaged(network, recipe.ema) if recipe.ema else None
         optimizer = optimizer_for(network, recipe)
-        self.state = load_checkpoint(folder.checkpoint, network, optimizer) if folder.checkpoint.exists() else State()
-        self.model, self.optimizer, self.loader = self.accelerator.prepare(network, optimizer, loader)
-        self.normalize = Normalize(preprocessing, white=1.0).to(self.accelerator.device)
-        self.augment = batch_augment(jitter=recipe.jitter, erase=recipe.erase, mixup=recipe.mixup, cutmix=recipe.cutmix)
-        self.judging = judging_loader(split.validation, preprocessing, self.accelerator)
-        self.saved = time.monotonic()
+        has_checkpoint = folder.checkpoint.exists()
+        self.state = (
+            load_checkpoint(folder.checkpoint, network, optimizer, average=self.average) if has_checkpoint else State()
+        )
+        is_frozen = recipe.transfer == "head" and not recipe.varies and extras.teacher is None
+        self.lessons: Lessons = (
+            FeatureLessons(split, network, self.order, accelerator, reporter)
+            if is_frozen
+            else PictureLessons(split, recipe, network, self.order, accelerator, extras.teacher)
+        )
+        self.model, self.optimizer = accelerator.prepare(network.classifier if is_frozen else network, optimizer)
+        self.weights = _class_weights(split, recipe.balance)
+        self.watch = Stopwatch()
+        self.saved, self.has_new_best = time.monotonic(), False
 
     def epoch(self) -> None:
         """One pass over the training pictures, a look at the held-out ones, and a checkpoint."""
         state, recipe = self.state, self.recipe
         began = time.perf_counter()
         resumed = state.pictures_seen
-        self.batches.epoch, self.batches.start = state.epoch, state.step
+        self.order.epoch, self.order.start = state.epoch, state.step
         set_training(self.model)
         title = f"epoch {state.epoch + 1}/{recipe.epochs}"
         with self.reporter.bar(title, len(self.split.train), done=resumed) as bar:
-            for pixels, labels in self.loader:
-                loss = self._step(pixels, labels)
+            batches = self.lessons.batches()
+            while True:
+                with self.watch.lap("loading"):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                loss, pictures = self._step(*batch)
                 state.step += 1
-                state.loss_sum += loss * len(labels)
-                state.pictures_seen += len(labels)
-                bar.advance(len(labels))
+                state.loss_sum += loss
+                state.pictures_seen += pictures
+                bar.advance(pictures)
                 if time.monotonic() - self.saved > SAVE_SECONDS:
                     self._save()
         seconds = time.perf_counter() - began
         self._close_epoch((state.pictures_seen - resumed) / seconds)
 
-    def _step(self, pixels: Tensor, labels: Tensor) -> float:
-        """One optimizer step; returns the mean loss. Its randomness depends on seed, epoch and step alone."""
-        state, recipe = self.state, self.recipe
-        seed_step(recipe.seed, state.epoch, state.step)
-        rate = learning_rate(recipe, state.epoch * self.batches.batches + state.step, self.batches.batches)
+    def _step(self, raw: Tensor, labels: Tensor) -> tuple[float, int]:
+        """One optimizer step over every process; returns the sum of the losses, and how many pictures it saw.
+
+        Its randomness depends on seed, epoch and step alone.
+        """
+        state, recipe, accelerator = self.state, self.recipe, self.accelerator
+        seed_step(recipe.seed, state.epoch, state.step, accelerator.process_index)
+        done = state.epoch * self.order.batches + state.step
+        rate = learning_rate(recipe, done, self.order.batches, state.history)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        targets = F.one_hot(labels, len(self.split.train.classes)).float()
-        images, targets = self.augment(to_images(pixels) / 255, targets)
-        with self.accelerator.autocast():
-            scores = self.model(self.normalize(images))
-        loss = F.cross_entropy(scores.float(), targets, label_smoothing=recipe.label_smoothing)
-        value = loss.item()
+            group["lr"] = rate * group[SCALE]
+        everyone = int(accelerator.reduce(torch.tensor(len(labels), device=accelerator.device)))
+        parts = min(recipe.accumulate, len(labels))
+        total = torch.zeros((), device=accelerator.device)
+        for part, (some, theirs) in enumerate(zip(raw.tensor_split(parts), labels.tensor_split(parts), strict=True)):
+            is_last = part == parts - 1
+            with nullcontext() if is_last else accelerator.no_sync(self.model):
+                with self.watch.lap("varying"):
+                    lesson = self.lessons.lesson(some, theirs)
+                with self.watch.lap("forward"):
+                    loss = self._loss(lesson)
+                total += loss.detach() * len(theirs)
+                with self.watch.lap("backward"):
+                    # Gradients are averaged over the processes; so every picture counts alike.
+                    accelerator.backward(loss * (len(theirs) * accelerator.num_processes / everyone))
+        value = float(accelerator.reduce(total))
         if not math.isfinite(value):
             raise ValueError(f"the loss is {value} in epoch {state.epoch + 1}: try a lower --lr than {recipe.lr:g}")
-        self.accelerator.backward(loss)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return value
+        with self.watch.lap("optimizer"):
+            if recipe.clip:
+                accelerator.clip_grad_norm_(self.model.parameters(), recipe.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            if self.average is not None:
+                self.average.update_parameters(self.network)
+        return value, everyone
+
+    def _loss(self, lesson: Lesson) -> Tensor:
+        """Mean cross-entropy, and with a teacher the distance to its probabilities."""
+        recipe = self.recipe
+        with self.accelerator.autocast():
+            scores = self.model(lesson.inputs)
+        scores = scores.float()
+        weights = None if self.weights is None else self.weights.to(scores.device)
+        loss = F.cross_entropy(scores, lesson.targets, weight=weights, label_smoothing=recipe.label_smoothing)
+        if lesson.guidance is None:
+            return loss
+        guided = distillation_loss(scores, lesson.guidance, recipe.temperature)
+        return (1 - recipe.distill) * loss + recipe.distill * guided
 
     def _close_epoch(self, speed: float) -> None:
         state, recipe = self.state, self.recipe
-        scores = evaluate(
-            self.network,
-            self.split.validation,
-            self.preprocessing,
-            accelerator=self.accelerator,
-            loader=self.judging,
-        )
-        entry: dict[str, Any] = {
-            "epoch": state.epoch + 1,
-            "train_loss": round(state.loss_sum / state.pictures_seen, 6),
-            "lr": self.optimizer.param_groups[0]["lr"],
-            **scores.summary(),
-            "images_per_second": round(speed, 1),
-        }
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        best = self.network if self.average is None else self.average.module
+        _agree_on_norms(best, self.accelerator)
+        with self.watch.lap("judging"):
+            scores = self.lessons.judge(best)
+        entry = _entry(state, rate, scores, speed)
         state.history.append(entry)
         is_better = state.best is None or _rank(entry) > _rank(state.best)
         if is_better:
-            state.best = entry
+            state.best, self.has_new_best = entry, True
+            self.kept.load_state_dict(best.state_dict())
         state.epoch, state.step, state.loss_sum, state.pictures_seen = state.epoch + 1, 0, 0.0, 0
         stale = recipe.patience and state.best and entry["epoch"] - state.best["epoch"] >= recipe.patience
         state.finished = state.epoch >= recipe.epochs or bool(stale)
-        if self.accelerator.is_main_process:
-            if is_better:
-                save_folder(self.network, self.folder.best, self._record(entry))
-            self._save()
-            self.folder.log(state)
+        if state.finished or time.monotonic() - self.saved > PAUSE_SECONDS:
+            with self.watch.lap("saving"):
+                self._save()
+        self.accelerator.log({k: v for k, v in entry.items() if k != "epoch"}, step=entry["epoch"])
         self.reporter.say(_line(entry, recipe.epochs, is_better))
+        if self.extras.timing:
+            self.reporter.say(f"  time: {self.watch.told()}")
+
+    def end(self) -> None:
+        """Bring the log up to date, also where a run was killed between its last checkpoint and its log."""
+        if self.accelerator.is_main_process:
+            self.folder.log(self.state)
+        if self.extras.track:
+            self.accelerator.end_training()
+        self.accelerator.wait_for_everyone()
 
     def _record(self, entry: dict[str, Any]) -> Record:
         """What the best network's folder tells about it."""
@@ -180,15 +239,57 @@ class _Training:
         return Record(expected, reproduce, self.cost)
 
     def _save(self) -> None:
+        """The best network first: a checkpoint never tells of one that is not there."""
         if self.accelerator.is_main_process:
-            save_checkpoint(self.folder.checkpoint, self.network, self.optimizer.optimizer, self.state)
-        self.saved = time.monotonic()
+            if self.has_new_best:
+                assert self.state.best is not None
+                save_folder(self.kept, self.folder.best, self._record(self.state.best))
+            save_checkpoint(
+                self.folder.checkpoint, self.network, self.optimizer.optimizer, self.state, average=self.average
+            )
+            self.folder.log(self.state)
+        self.saved, self.has_new_best = time.monotonic(), False
 
 
-def _accelerator(precision: str) -> Accelerator:
+def _accelerator(precision: str, folder: RunFolder, track: tuple[str, ...]) -> Accelerator:
     """Devices and processes as accelerate finds them; it keeps a precision for good, but each training has its own."""
     AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=precision)
+    if not track:
+        return Accelerator(mixed_precision=precision)
+    try:
+        accelerator = Accelerator(mixed_precision=precision, log_with=list(track), project_dir=folder.path)
+    except ValueError as error:
+        raise ValueError(f"--track {','.join(track)} is not a tracker that accelerate knows") from error
+    if missing := [name for name in track if name not in [str(found) for found in accelerator.log_with]]:
+        raise ValueError(f"--track {missing[0]} needs that package: pip install {missing[0]}")
+    accelerator.init_trackers("riffle")
+    return accelerator
+
+
+def _class_weights(split: Split, balance: float) -> Tensor | None:
+    """(mean count / count) to the power of ``balance``: at 1 every class has the same say."""
+    if not balance:
+        return None
+    counts = torch.bincount(torch.from_numpy(split.train.labels), minlength=len(split.train.classes)).float()
+    return (counts.mean() / counts.clamp(min=1)) ** balance
+
+
+def _agree_on_norms(network: nn.Module, accelerator: Accelerator) -> None:
+    """Every process takes over the first one's running statistics, which each gathered on pictures of its own."""
+    if accelerator.num_processes > 1:
+        for buffer in network.buffers():
+            buffer.copy_(broadcast(buffer.detach().clone()))
+
+
+def _entry(state: State, rate: float, scores: Scores, speed: float) -> dict[str, Any]:
+    """What the history tells about an epoch."""
+    return {
+        "epoch": state.epoch + 1,
+        "train_loss": round(state.loss_sum / state.pictures_seen, 6),
+        "lr": rate,
+        **scores.summary(),
+        "images_per_second": round(speed, 1),
+    }
 
 
 def _rank(entry: dict[str, Any]) -> tuple[float, float]:

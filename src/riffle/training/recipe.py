@@ -4,83 +4,83 @@ import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
-Optimizer = Literal["sgd", "adamw"]
-Schedule = Literal["cosine", "constant"]
+Optimizer = Literal["sgd", "adamw", "rmsprop"]
+Schedule = Literal["cosine", "linear", "step", "plateau", "constant"]
+Policy = Literal["none", "trivial", "rand"]
 Precision = Literal["no", "bf16", "fp16"]
 
 
-def _setting(default: Any, about: str) -> Any:
-    return field(default=default, metadata={"help": about})
+def _setting(default: Any, about: str, limits: tuple[float, float] | None = None) -> Any:
+    return field(default=default, metadata={"help": about, "limits": limits})
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+_MANY = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Settings of a training. The same recipe, data and seed give the same weights on the same kind of machine."""
 
-    epochs: int = _setting(30, "times that every picture is seen")
-    batch_size: int = _setting(32, "pictures in a step, about; they are dealt out evenly")
-    size: int = _setting(224, "side of the network's input in pixels")
-    optimizer: Optimizer = _setting("adamw", "sgd (Nesterov momentum 0.9) or adamw")
-    lr: float = _setting(5e-3, "highest learning rate")
+    epochs: int = _setting(30, "times that every picture is seen", (1, _MANY))
+    batch_size: int = _setting(32, "pictures in a step, about; they are dealt out evenly", (2, _MANY))
+    accumulate: int = _setting(1, "parts that a step goes through one after the other, for less memory", (1, _MANY))
+    size: int = _setting(224, "side of the network's input in pixels", (8, 4096))
+    grow_from: int = _setting(0, "side of the pictures at the start, growing to the size; 0 does not grow", (0, 4096))
+    optimizer: Optimizer = _setting("adamw", "sgd (Nesterov momentum 0.9), adamw or rmsprop")
+    lr: float = _setting(5e-3, "highest learning rate", (0, 1e6))
+    layer_decay: float = _setting(1.0, "learning rate of a stage as a share of the next one's", (0.01, 1))
     weight_decay: float = _setting(
-        0.05, "decay of convolutions' and linear layers' weights; norms and biases have none"
+        0.05, "decay of convolutions' and linear layers' weights; norms and biases have none", (0, 1e6)
     )
-    schedule: Schedule = _setting("cosine", "how the learning rate falls: cosine or constant")
-    warmup_epochs: float = _setting(2.0, "epochs in which the learning rate rises from 0")
-    label_smoothing: float = _setting(0.1, "share of the target spread over all classes")
+    decay_depthwise: bool = _setting(True, "let depthwise convolutions' weights decay too")
+    clip: float = _setting(0.0, "longest gradient, over all weights; 0 does not clip", (0, 1e6))
+    schedule: Schedule = _setting("cosine", "how the learning rate falls: cosine, linear, step, plateau or constant")
+    drop: float = _setting(0.1, "what step and plateau multiply the learning rate by", (0.01, 1))
+    drop_epochs: int = _setting(10, "epochs between the drops of step; for plateau, without a lower loss", (1, _MANY))
+    warmup_epochs: float = _setting(2.0, "epochs in which the learning rate rises from 0", (0, _MANY))
+    ema: float = _setting(0.0, "share that a running average of the weights keeps in a step; 0 has none", (0, 0.99999))
+    label_smoothing: float = _setting(0.1, "share of the target spread over all classes", (0, 0.99))
+    balance: float = _setting(0.0, "weight of rare classes: 0 as they come, 1 all classes alike", (0, 1))
+    distill: float = _setting(0.5, "share of the loss that a teacher's probabilities have", (0, 1))
+    temperature: float = _setting(2.0, "what a teacher's scores are divided by", (0.1, 100))
     crop_area: float = _setting(
-        0.25, "least share of a picture that a random crop covers; at 1 it is the largest square"
+        0.25, "least share of a picture that a random crop covers; 0 takes the centre, as when judging", (0, 1)
     )
-    crop_ratio: float = _setting(0.875, "size / shorter side when judging: the centre that is kept")
+    crop_ratio: float = _setting(0.875, "size / shorter side when judging: the centre that is kept", (0.1, 1))
     flip: bool = _setting(True, "mirror half of the training pictures")
-    jitter: float = _setting(0.2, "strength of colour changes")
-    erase: float = _setting(0.0, "chance of random erasing")
-    mixup: float = _setting(0.0, "chance that a batch is blended with itself")
-    cutmix: float = _setting(0.0, "chance that rectangles are swapped within a batch")
+    jitter: float = _setting(0.2, "strength of colour changes", (0, 1))
+    policy: Policy = _setting("none", "further changes: trivial (TrivialAugment), rand (RandAugment) or none")
+    erase: float = _setting(0.0, "chance of random erasing", (0, 1))
+    mixup: float = _setting(0.0, "chance that a batch is blended with itself", (0, 1))
+    cutmix: float = _setting(0.0, "chance that rectangles are swapped within a batch", (0, 1))
     transfer: str = _setting("all", "what learns: all, last:K (stages) or head")
-    validation: float = _setting(0.2, "share of each class held out where the data has no val folder")
-    patience: int = _setting(0, "stop after so many epochs without a better top-1; 0 never stops early")
+    validation: float = _setting(0.2, "share of each class held out where the data has no val folder", (0.01, 0.99))
+    patience: int = _setting(0, "stop after so many epochs without a better top-1; 0 never stops early", (0, _MANY))
     precision: Precision = _setting("no", "mixed precision: no, bf16 or fp16")
-    seed: int = _setting(0, "start of all random numbers")
+    seed: int = _setting(0, "start of all random numbers", (0, 2**31))
 
     def __post_init__(self) -> None:
+        hints = get_type_hints(Recipe)
         for one in fields(self):
-            value, kind = getattr(self, one.name), type(one.default)
+            name, value, kind = one.name, getattr(self, one.name), type(one.default)
             fits = isinstance(value, int | float if kind is float else kind)
             if not fits or (isinstance(value, bool) and kind is not bool):
-                raise ValueError(f"{one.name} is {_KINDS[kind]}; got {value!r}")
-        for name, least, most in (
-            ("epochs", 1, 1_000_000),
-            ("batch_size", 2, 1_000_000),
-            ("size", 8, 4096),
-            ("lr", 0, 1e6),
-            ("weight_decay", 0, 1e6),
-            ("warmup_epochs", 0, 1e6),
-            ("label_smoothing", 0, 0.99),
-            ("crop_area", 0.01, 1),
-            ("crop_ratio", 0.1, 1),
-            ("jitter", 0, 1),
-            ("erase", 0, 1),
-            ("mixup", 0, 1),
-            ("cutmix", 0, 1),
-            ("validation", 0.01, 0.99),
-            ("patience", 0, 1_000_000),
-            ("seed", 0, 2**31),
-        ):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be between {least} and {most:g}; got {getattr(self, name)}")
-        for name, words in (
-            ("optimizer", ("sgd", "adamw")),
-            ("schedule", ("cosine", "constant")),
-            ("precision", ("no", "bf16", "fp16")),
-        ):
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name} is one of {', '.join(words)}; got {getattr(self, name)!r}")
+                raise ValueError(f"{name} is {_KINDS[kind]}; got {value!r}")
+            words = get_args(hints[name])
+            if words and value not in words:
+                raise ValueError(f"{name} is one of {', '.join(words)}; got {value!r}")
+            limits = one.metadata["limits"]
+            if limits and not limits[0] <= value <= limits[1]:
+                raise ValueError(f"{name} must be between {limits[0]} and {limits[1]:g}; got {value}")
+
+    @property
+    def varies(self) -> bool:
+        """Whether a training picture looks different in every epoch."""
+        drawn = self.crop_area or self.flip or self.jitter or self.erase or self.mixup or self.cutmix
+        return bool(drawn) or self.policy != "none" or bool(self.grow_from)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for TOML and JSON."""
@@ -96,38 +96,25 @@ class Recipe:
         return replace(self, **changes)
 
 
-PRESETS = {
-    "quick": Recipe(epochs=10, size=96),
-    "scratch": Recipe(),
-    "finetune": Recipe(epochs=15, lr=1e-3, weight_decay=0.01),
-    "digits": Recipe(
-        epochs=12,
-        size=48,
-        optimizer="sgd",
-        lr=0.05,
-        weight_decay=4e-4,
-        warmup_epochs=1.0,
-        label_smoothing=0.05,
-        crop_area=0.8,
-        crop_ratio=1.0,
-        flip=False,
-        jitter=0.0,
-    ),
-}
-"""Starting points by name. ``digits`` is for signs that a mirror or a tight crop would make unreadable."""
+_FOLDER = Path(__file__).parents[1] / "recipes"
+
+
+def presets() -> list[str]:
+    """Names of the recipes that come along."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 def recipe_named(name: str | Path) -> Recipe:
-    """A preset, or the recipe in a TOML file (a run's ``recipe.toml`` too).
+    """A recipe that comes along, or one in a TOML file (a run's ``recipe.toml`` too).
+
+    Settings that a file does not give are those of the recipe that it names as ``base``, or else the defaults.
 
     Raises:
         ValueError: neither, or a file with settings that do not exist.
     """
-    if str(name) in PRESETS:
-        return PRESETS[str(name)]
-    path = Path(name)
+    path = _FOLDER / f"{name}.toml" if str(name) in presets() else Path(name)
     if not path.is_file():
-        raise ValueError(f"no recipe called {name}: a TOML file, or one of {', '.join(PRESETS)}")
+        raise ValueError(f"no recipe called {name}: a TOML file, or one of {', '.join(presets())}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -135,4 +122,8 @@ def recipe_named(name: str | Path) -> Recipe:
     settings = table.get("recipe", table)
     if not isinstance(settings, dict):
         raise ValueError(f"{path} has no table of settings")
-    return Recipe().with_changes(**settings)
+    settings = dict(settings)
+    base = settings.pop("base", None)
+    if base is not None and base not in presets():
+        raise ValueError(f"{path} is based on {base!r}, which is none of {', '.join(presets())}")
+    return (recipe_named(base) if base else Recipe()).with_changes(**settings)

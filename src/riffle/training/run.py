@@ -36,12 +36,16 @@ class Setup:
     """Computing threads: their number decides the order of sums, so a run keeps it."""
     from_python: bool = False
     """The network was handed over as an object: its weights at the start have no name."""
+    teacher: str | None = None
+    """What the network learns from besides the pictures."""
 
     def to_dict(self) -> dict[str, Any]:
         """As ``recipe.toml`` has it."""
         run = {"data": self.data, "model": self.model, "fingerprint": self.fingerprint, "threads": self.threads}
         if self.weights is not None:
             run["weights"] = self.weights
+        if self.teacher is not None:
+            run["teacher"] = self.teacher
         if self.from_python:
             run["from_python"] = True
         return {"run": run, "recipe": self.recipe.to_dict()}

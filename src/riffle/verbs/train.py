@@ -1,11 +1,14 @@
 """From pictures to a run with a report."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from torch import nn
 
 from riffle import zoo
@@ -18,9 +21,10 @@ from riffle.preprocessing import Preprocessing
 from riffle.profiling.cost import profile
 from riffle.profiling.latency import measure, network_call
 from riffle.training.evaluate import evaluate as evaluate_network
-from riffle.training.loop import fit
+from riffle.training.find_rate import find_learning_rate
+from riffle.training.loop import Extras, fit
 from riffle.training.progress import Reporter
-from riffle.training.recipe import PRESETS, Recipe
+from riffle.training.recipe import Recipe, recipe_named
 from riffle.training.run import Run, RunFolder, Setup
 from riffle.training.transfer import freeze, head_of, replace_head
 from riffle.weights import native
@@ -38,9 +42,16 @@ def train(
     out: str | Path,
     recipe: Recipe | None = None,
     weights: str | Path | None = None,
+    teacher: str | Path | nn.Module | None = None,
+    find_lr: bool = False,
+    track: Sequence[str] = (),
+    timing: bool = False,
     reporter: Reporter | None = None,
 ) -> Run:
     """Train a network on a set of pictures, or go on with the run that ``out`` holds.
+
+    Started by ``torchrun`` or ``accelerate launch``, several processes share every step: the same recipe is the same
+    training with any number of them, but for the order of sums and the batch norms' view of a batch.
 
     Args:
         data: a folder of pictures or ``digits``; see :func:`riffle.data.images.read`.
@@ -49,6 +60,10 @@ def train(
         out: the run's folder.
         recipe: settings; by default those for the data: ``digits``, ``finetune`` with weights, else ``scratch``.
         weights: where a named network starts from; see :func:`riffle.create`.
+        teacher: a trained network for the same classes, or a run's folder: its probabilities are learned too.
+        find_lr: look for the learning rate first, instead of taking the recipe's.
+        track: trackers by the names that ``accelerate`` knows; each needs its own package.
+        timing: tell after every epoch where its time went.
         reporter: shows progress; the default prints.
 
     Returns:
@@ -58,12 +73,18 @@ def train(
         ValueError: about data, names, settings, or a folder with another run; nothing in the folder is lost.
         OSError: the disk is full; what was saved before is kept.
     """
-    reporter = reporter or Reporter()
+    is_first = PartialState().is_main_process
+    reporter = reporter or Reporter(quiet=not is_first)
     recipe = recipe or default_recipe(data, has_weights=weights is not None or isinstance(model, nn.Module))
     split = images.read(data, validation=recipe.validation, seed=recipe.seed)
     _say_data(split, reporter)
     torch.manual_seed(recipe.seed)
     network = _network(model, weights, recipe, split, reporter)
+    guide = zoo.load(teacher) if isinstance(teacher, str | Path) else teacher
+    folder = RunFolder(Path(out))
+    freeze(network, recipe.transfer)  # refuses what cannot be frozen before the folder is claimed
+    if find_lr:
+        recipe = recipe.with_changes(lr=_learning_rate(folder, network, split, recipe, reporter))
     setup = Setup(
         data=str(data) if str(data) in images.BUILT_IN else str(Path(data).resolve()),
         model=card_of(network).name or type(network).__name__,
@@ -72,25 +93,53 @@ def train(
         fingerprint=split.fingerprint,
         threads=compute_threads(),
         from_python=isinstance(model, nn.Module),
+        teacher=None
+        if teacher is None
+        else str(teacher)
+        if isinstance(teacher, str | Path)
+        else type(teacher).__name__,
     )
-    folder = RunFolder(Path(out))
-    freeze(network, recipe.transfer)  # refuses what cannot be frozen before the folder is claimed
-    setup = folder.begin(setup)
-    with folder.locked():
+    with claimed(folder, setup) as agreed:
         untouched = deepcopy(network)  # accelerate puts its own forward into what it trains
-        run = fit(network, split, setup, folder, reporter=reporter)
+        extras = Extras(teacher=guide, track=tuple(track), timing=timing)
+        run = fit(network, split, agreed, folder, reporter=reporter, extras=extras)
         run.split = split
         run.model = native.load_folder(folder.best, network=untouched)
-        if not folder.report.exists():
+        if is_first and not folder.report.exists():
             _report(run, reporter)
     return run
 
 
-def default_recipe(data: str | Path, *, has_weights: bool) -> Recipe:
-    """The preset that suits: ``digits`` for the digits, ``finetune`` to start from weights, else ``scratch``."""
+@contextmanager
+def claimed(folder: RunFolder, setup: Setup) -> Iterator[Setup]:
+    """The folder for this set-up, locked; the first of several processes claims it for all."""
+    processes = PartialState()
+    if processes.is_main_process:
+        setup = folder.begin(setup)
+        with folder.locked():
+            processes.wait_for_everyone()
+            yield setup
+    else:
+        processes.wait_for_everyone()
+        yield Setup.read(folder.path)
+
+
+def _learning_rate(folder: RunFolder, network: nn.Module, split: Split, recipe: Recipe, reporter: Reporter) -> float:
+    """Found on these pictures, or the one that was found when the run began."""
+    if folder.checkpoint.exists():
+        return Setup.read(folder.path).recipe.lr
+    found = find_learning_rate(network, split, recipe, reporter=reporter)
+    reporter.say(f"learning rate {found:.2g}: where the loss falls fastest")
+    return found
+
+
+def default_recipe(data: str | Path, *, has_weights: bool, transfer: str | None = None) -> Recipe:
+    """What suits: ``head`` for a head alone, ``digits`` for these, ``finetune`` with weights, else ``scratch``."""
+    if transfer == "head":
+        return recipe_named("head")
     if str(data) in images.BUILT_IN:
-        return PRESETS[str(data)]
-    return PRESETS["finetune" if has_weights else "scratch"]
+        return recipe_named(str(data))
+    return recipe_named("finetune" if has_weights else "scratch")
 
 
 def _network(
