@@ -2,14 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from riffle.cli.settings import changes, flags
 from riffle.scenes.recipe import SceneRecipe
 
-Settings = flags(SceneRecipe)
+Settings: Any = flags(SceneRecipe)
 
 scene = App(name="scene", help="Hyperspectral scenes: train, judge and map without leaks between training and test.")
 

@@ -1,14 +1,14 @@
 """``riffle train``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from riffle.cli.settings import changes, flags
 from riffle.training.recipe import Recipe
 
-Settings = flags(Recipe)
+Settings: Any = flags(Recipe)
 
 
 def train(
