@@ -55,6 +55,7 @@ def profile(
         Write a page with the tables, the guidelines' verdicts, every operation as a chart and, measured, the roofline.
     """
     from riffle.cli.output import next_steps, print_whole, reporter, table
+    from riffle.files import write_csv, write_json
     from riffle.profiling import report
     from riffle.verbs.profile import compare, examine, write_html
 
@@ -64,9 +65,9 @@ def profile(
         names = [model, *against]
         found = compare(names, **settings)
         if json is not None:
-            report.write_json(json, found)
+            write_json(json, found)
         if csv is not None:
-            report.write_csv(csv, found)
+            write_csv(csv, found)
         if html is not None:
             write_html(html, [examine(name, **settings) for name in names], found)
     else:
@@ -76,9 +77,9 @@ def profile(
         show.say("")
         found = report.rows(examined.profile, by=by, depth=depth, timing=examined.timing)
         if json is not None:
-            report.write_json(json, report.to_dict(examined.profile, examined.timing))
+            write_json(json, report.to_dict(examined.profile, examined.timing))
         if csv is not None:
-            report.write_csv(csv, report.rows(examined.profile, by="operation", timing=examined.timing))
+            write_csv(csv, report.rows(examined.profile, by="operation", timing=examined.timing))
         if html is not None:
             write_html(html, [examined])
     listing = table(*(HEADINGS[column] for column in found[0]))

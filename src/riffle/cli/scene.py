@@ -93,8 +93,9 @@ def evaluate(run: Path, scene: str | None = None, truth: Path | None = None, /, 
         File for the numbers, with the confusion matrices.
     """
     from riffle.cli.output import print_whole, reporter, table
+    from riffle.files import write_json
     from riffle.scenes.metrics import spread
-    from riffle.scenes.run import Setup, write_json
+    from riffle.scenes.run import Setup
     from riffle.verbs.scene import SCORES
     from riffle.verbs.scene_runs import evaluate_scene
 
