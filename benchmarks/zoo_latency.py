@@ -28,7 +28,7 @@ from riffle.deployment import onnx
 from riffle.hardware import environment
 from riffle.preprocessing import Preprocessing
 from riffle.profiling.latency import Latency, measure
-from riffle.verbs.profile import real_like
+from riffle.verbs.profile import eager_call
 
 ROUNDS = 50
 SECONDS = 3.0
@@ -41,7 +41,7 @@ def row_of(name: str) -> dict[str, Any]:
     given: Any = fused
     inputs = given.example_inputs()
     cost = riffle.profile(fused, inputs=inputs)
-    calls = {"eager": _eager(fused, inputs)}
+    calls = {"eager": eager_call(fused, inputs)}
     with TemporaryDirectory() as folder:
         if inputs[0].ndim == 4 and inputs[0].shape[1] == 3:
             with suppress(Exception):  # an exporter's errors share no class; an empty cell says it
@@ -58,11 +58,6 @@ def row_of(name: str) -> dict[str, Any]:
         **_columns("eager", times.get("eager")),
         **_columns("onnxruntime", times.get("onnxruntime")),
     }
-
-
-def _eager(network: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Callable[[], object]:
-    given = tuple(real_like(x) for x in inputs)
-    return lambda: network(*given)
 
 
 def _exported(network: nn.Module, size: int, folder: Path) -> Callable[[], object]:

@@ -9,21 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from riffle.deployment.runtimes import BEST_FORM
-from riffle.profiling.lab import NOTICEABLE
+from riffle.deployment.runtimes import BEST_FORM, RUNTIMES
+from riffle.profiling.lab import NOTICEABLE, effect
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from zoo_latency import correlations  # noqa: E402
 
-TITLES = {
-    "onnx": "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "executorch": "ExecuTorch",
-    "litert": "LiteRT",
-    "ncnn": "ncnn",
-}
 COLUMNS = {
     "docs/shuffle-free.md": ("network", "runtime", "hot, ms: plain → Riffle", "cold, ms: plain → Riffle"),
     "README.md": ("ShuffleNet V2 x1.0, plain → Riffle", "in a stream, ms", "single calls, ms"),
@@ -64,17 +57,13 @@ def _guidelines(rows: list[dict[str, str]]) -> list[tuple[str, ...]]:
         ("guideline", "widths", "here", "the paper's phone", "the paper's GPU", "holds here")
     ]
     for (guideline, scale), settings in tables.items():
-        effects = [_effect(guideline, [float(row[key]) for row in settings]) for key in SPEEDS]
+        effects = [effect(guideline, [float(row[key]) for row in settings]) for key in SPEEDS]
         holds = "yes" if effects[0] > NOTICEABLE else "no"
-        lines.append((guideline, f"x{scale}", *(f"{effect:.2f}x" for effect in effects), holds))
+        lines.append((guideline, f"x{scale}", *(f"{times:.2f}x" for times in effects), holds))
     return lines
 
 
 SPEEDS = ("relative", "paper_phone", "paper_gpu")
-
-
-def _effect(guideline: str, speeds: list[float]) -> float:
-    return speeds[-1] / speeds[0] if guideline == "G4" else speeds[0] / min(speeds[1:])
 
 
 def _correlations(path: Path) -> list[tuple[str, ...]]:
@@ -93,7 +82,7 @@ def _lines(rows: list[dict[str, str]], *, whole: bool) -> list[tuple[str, ...]]:
     for row in rows:
         if row["file"] == "riffle" and row["form"] != BEST_FORM:
             continue
-        runtime = TITLES[row["runtime"]] + ("" if row["precision"] == "float32" else f", {row['precision']}")
+        runtime = RUNTIMES[row["runtime"]].title + ("" if row["precision"] == "float32" else f", {row['precision']}")
         times = found.setdefault((row["network"], runtime), {})
         times[row["timing"], row["file"]] = float(row["median_ms"])
     return [

@@ -3,11 +3,11 @@
 ``src/riffle/catalogue.csv`` (their counts) and ``docs/zoo.md`` (the same for readers).
 """
 
-import csv
 from pathlib import Path
 
 from riffle import zoo
 from riffle.catalogue import catalogue
+from riffle.files import write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = ROOT / "src" / "riffle" / "catalogue.csv"
@@ -30,11 +30,7 @@ written by `tools/write_zoo.py` from the networks themselves.
 
 def write_counts() -> None:
     """Count every network on the meta device."""
-    rows = [zoo.count(name) for name in zoo.names()]
-    with COUNTS.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["name", "params", "macs", "memory_access", "size"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row for row in rows if row is not None)
+    write_csv(COUNTS, [row for name in zoo.names() if (row := zoo.count(name)) is not None])
 
 
 def page() -> str:

@@ -1,10 +1,13 @@
 """Files that are either whole or not there: written beside their place, then renamed into it."""
 
+import csv
+import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 DRAFT, OLD = ".riffle-draft", ".riffle-old"
 """Endings of what is half written or about to go; nobody else uses them, so they may be cleared away."""
@@ -28,6 +31,19 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) in one step."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write readable JSON in one step."""
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a line for each row in one step, below a line with the columns, which are those of the first."""
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def remove_drafts(folder: Path) -> None:

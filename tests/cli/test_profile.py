@@ -5,6 +5,9 @@ import json
 import pytest
 
 from riffle.cli.app import run
+from riffle.profiling import roofline
+from riffle.profiling.roofline import Roof
+from riffle.verbs import profile
 
 USERS = """
 from torch import nn
@@ -54,6 +57,25 @@ def test_networks_side_by_side(capsys):
     status, told, _ = said(capsys, "shufflenet_v2_x1_0", "--against", "shufflenet_v2_x0_5", "lenet")
     assert status == 0
     assert [line.split()[0] for line in told.splitlines()[1:4]] == ["shufflenet_v2_x1_0", "shufflenet_v2_x0_5", "lenet"]
+
+
+def test_a_page_of_several_makes_each_once_and_measures_one_roof(capsys, tmp_path, monkeypatch, users_file):
+    made, roofs, page = [], [], tmp_path / "p.html"
+    real = profile.find_network
+    monkeypatch.setattr(profile, "find_network", lambda name, **how: (made.append(name), real(name, **how))[1])
+    monkeypatch.setattr(
+        roofline, "measure_roof", lambda *, threads: (roofs.append(threads), Roof(100.0, 10.0, 50.0, threads))[1]
+    )
+    names = [f"{users_file}:Net", "shufflenet_v2_x0_5"]
+    status, told, error = said(
+        capsys, names[0], "--against", names[1], "--size", 32, "--time", "--rounds", 1, "--html", page
+    )
+    assert (status, error) == (0, "")
+    assert (made, roofs) == (names, [1])
+    assert "x first" in told
+    html = page.read_text()
+    assert all(html.count(f"<h2>{name}</h2>") == 1 for name in names)
+    assert html.count("100 GFLOP/s") == 2  # a roofline for each
 
 
 def test_measured(capsys):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from riffle import zoo
+from riffle.files import write_csv, write_json
 from riffle.profiling import report
 from riffle.profiling.cost import profile
 from riffle.profiling.formulas import Kind
@@ -122,9 +123,9 @@ def test_rows_add_up_whatever_they_are_grouped_by(tmp_path):
     assert [row["name"] for row in parts] == ["stem", "stages", "neck", "pool", "classifier"]
     assert sum(row["params"] for row in parts) == found.params
     assert found.modules(depth=1)["stages"].macs == parts[1]["macs"]
-    report.write_json(tmp_path / "profile.json", report.to_dict(found))
+    write_json(tmp_path / "profile.json", report.to_dict(found))
     assert json.loads((tmp_path / "profile.json").read_text())["macs"] == found.macs
-    report.write_csv(tmp_path / "profile.csv", report.rows(found, by="operation"))
+    write_csv(tmp_path / "profile.csv", report.rows(found, by="operation"))
     with (tmp_path / "profile.csv").open() as file:
         assert sum(int(row["macs"]) for row in csv.DictReader(file)) == found.macs
 

@@ -29,8 +29,9 @@ def bench(
         Write the table to this file, with hardware and versions.
     """
     from riffle.cli.output import print_whole, reporter, table
+    from riffle.files import write_csv
     from riffle.verbs.bench import bench as measure
-    from riffle.verbs.bench import write_csv
+    from riffle.verbs.bench import rows
 
     show = reporter()
     measured = measure(sources, threads=threads, rounds=rounds, size=size, cold=cold, reporter=show)
@@ -53,5 +54,5 @@ def bench(
     way = "single calls" if cold else "blocks of 10 calls"
     show.say(f"ms: median of {rounds} rounds, {way} in turn, one picture at a time, {threads} thread(s)")
     if csv is not None:
-        write_csv(csv, measured, cold=cold)
+        write_csv(csv, rows(measured, cold=cold))
         show.say(f"written to {csv}")

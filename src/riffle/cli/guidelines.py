@@ -65,9 +65,10 @@ def guidelines(
     found = run_lab(quick=quick, threads=threads, batch=batch, device=device)
     _tell(show, found)
     if csv is not None:
-        from riffle.pages.lab import write_csv
+        from riffle.files import write_csv
+        from riffle.pages.lab import rows
 
-        write_csv(csv, found.experiments)
+        write_csv(csv, rows(found.experiments))
     if html is not None:
         from riffle.pages.lab import write_lab
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from riffle.profiling.roofline import Roof
     from riffle.verbs.profile import Examined
 
 
@@ -55,32 +56,35 @@ def profile(
         Write a page with the tables, the guidelines' verdicts, every operation as a chart and, measured, the roofline.
     """
     from riffle.cli.output import next_steps, print_whole, reporter, table
+    from riffle.files import write_csv, write_json
     from riffle.profiling import report
-    from riffle.verbs.profile import compare, examine, write_html
+    from riffle.profiling.roofline import measure_roof
+    from riffle.verbs.profile import compare, examine, with_times, write_html
 
     show = reporter()
-    settings: dict[str, Any] = {"size": size, "batch": batch, "time": time, "threads": threads, "rounds": rounds}
+    names = dict.fromkeys((model, *(against or ())))
+    networks = [examine(name, size=size, batch=batch, on_meta=not time) for name in names]
+    roof = None
+    if time and (html is not None or not against):
+        networks = [with_times(one, threads=threads, rounds=rounds) for one in networks]
+        roof = measure_roof(threads=threads)
+    whole: Any
     if against:
-        names = [model, *against]
-        found = compare(names, **settings)
-        if json is not None:
-            report.write_json(json, found)
-        if csv is not None:
-            report.write_csv(csv, found)
-        if html is not None:
-            write_html(html, [examine(name, **settings) for name in names], found)
+        found = lines = whole = compare(networks, time=time, threads=threads, rounds=rounds)
     else:
-        examined = examine(model, **settings)
-        for line in _summary(examined):
+        (one,) = networks
+        for line in _summary(one, roof):
             show.say(line)
         show.say("")
-        found = report.rows(examined.profile, by=by, depth=depth, timing=examined.timing)
-        if json is not None:
-            report.write_json(json, report.to_dict(examined.profile, examined.timing))
-        if csv is not None:
-            report.write_csv(csv, report.rows(examined.profile, by="operation", timing=examined.timing))
-        if html is not None:
-            write_html(html, [examined])
+        found = report.rows(one.profile, by=by, depth=depth, timing=one.timing)
+        lines = report.rows(one.profile, by="operation", timing=one.timing)
+        whole = report.to_dict(one.profile, one.timing)
+    if json is not None:
+        write_json(json, whole)
+    if csv is not None:
+        write_csv(csv, lines)
+    if html is not None:
+        write_html(html, networks, comparison=found if against else (), roof=roof)
     listing = table(*(HEADINGS[column] for column in found[0]))
     for row in found:
         listing.add_row(*(_cell(column, value) for column, value in row.items()))
@@ -121,9 +125,9 @@ def _cell(column: str, value: object) -> str:
     return f"{int(str(value)) / 1e6:,.3f} M"
 
 
-def _summary(examined: "Examined") -> list[str]:
+def _summary(examined: "Examined", roof: "Roof | None") -> list[str]:
     """The whole network in a few lines."""
-    cost, timing, roof = examined.profile, examined.timing, examined.roof
+    cost, timing = examined.profile, examined.timing
     shapes = " and ".join("x".join(str(side) for side in shape) for shape in cost.inputs)
     lines = [
         f"{examined.name} on {shapes}: {cost.params:,} parameters, {cost.macs:,} MACs, {cost.flops:,} FLOPs,",

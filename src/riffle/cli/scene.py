@@ -1,24 +1,15 @@
 """``riffle scene``."""
 
 import re
-from dataclasses import fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from riffle.cli.settings import changes, flags
 from riffle.scenes.recipe import SceneRecipe
 
-# One flag for each setting, so that no flag is written twice; what is not given stays as the protocol has it.
-_HINTS = get_type_hints(SceneRecipe)
-Settings: Any = make_dataclass(
-    "Settings",
-    [
-        (f.name, Annotated[_HINTS[f.name] | None, Parameter(help=f"{f.metadata['help']}.", show_default=False)], None)
-        for f in fields(SceneRecipe)
-    ],
-)
-Settings.__module__ = __name__  # a made class counts as a built-in one otherwise, and is not taken apart into flags
+Settings: Any = flags(SceneRecipe)
 
 scene = App(name="scene", help="Hyperspectral scenes: train, judge and map without leaks between training and test.")
 
@@ -62,8 +53,7 @@ def train(
 
     if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol called {protocol!r}: one of {', '.join(PROTOCOLS)}")
-    given = {name: value for name, value in vars(settings or Settings()).items() if value is not None}
-    recipe = PROTOCOLS[protocol].with_changes(**given)
+    recipe = PROTOCOLS[protocol].with_changes(**changes(settings))
     folder = out or Path("runs") / Path(scene).stem
     names = classes.read_text(encoding="utf-8").split("\n") if classes else None
     show = reporter()
@@ -103,8 +93,9 @@ def evaluate(run: Path, scene: str | None = None, truth: Path | None = None, /, 
         File for the numbers, with the confusion matrices.
     """
     from riffle.cli.output import print_whole, reporter, table
+    from riffle.files import write_json
     from riffle.scenes.metrics import spread
-    from riffle.scenes.run import Setup, write_json
+    from riffle.scenes.run import Setup
     from riffle.verbs.scene import SCORES
     from riffle.verbs.scene_runs import evaluate_scene
 

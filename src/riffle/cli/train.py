@@ -1,24 +1,14 @@
 """``riffle train``."""
 
-from dataclasses import fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from riffle.cli.settings import changes, flags
 from riffle.training.recipe import Recipe
 
-# One flag for each field of the recipe, so that no flag is written twice; what is not given stays as the preset has it.
-_HINTS = get_type_hints(Recipe)
-Settings: Any = make_dataclass(
-    "Settings",
-    [
-        (f.name, Annotated[_HINTS[f.name] | None, Parameter(help=f"{f.metadata['help']}.", show_default=False)], None)
-        for f in fields(Recipe)
-    ],
-)
-
-Settings.__module__ = __name__  # a made class counts as a built-in one otherwise, and is not taken apart into flags
+Settings: Any = flags(Recipe)
 
 
 def train(
@@ -52,12 +42,10 @@ def train(
     from riffle.verbs.train import train as train_network
 
     preset = recipe_named(recipe) if recipe else default_recipe(data, has_weights=weights is not None)
-    given = {name: value for name, value in vars(settings or Settings()).items() if value is not None}
     folder = out or Path("runs") / Path(data).resolve().name
     show = reporter()
-    run = train_network(
-        data, model=model, out=folder, recipe=preset.with_changes(**given), weights=weights, reporter=show
-    )
+    chosen = preset.with_changes(**changes(settings))
+    run = train_network(data, model=model, out=folder, recipe=chosen, weights=weights, reporter=show)
     best = run.state.best
     assert best is not None
     show.say(f"best: top-1 {best['top1']:.1f} % on {len(run.validation)} held-out pictures, epoch {best['epoch']}")

@@ -1,6 +1,6 @@
 """ONNX files: pixels in, probabilities out, with class names and preprocessing in the metadata."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ from riffle.deployment.session import Session
 from riffle.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+    from torch.export import Dim
 
 OPSET = 18
 """Version of the operators: the lowest that torch's exporter writes without converting, for the widest support."""
@@ -30,26 +31,58 @@ def export(
     batch: Batch = "any",
 ) -> None:
     """Write an ONNX file, in float32."""
-    import onnx
     import torch
 
     from riffle.deployment.shipped import example, facts_of, shipped
 
-    pixels = example(preprocessing, batch=2 if batch == "any" else 1)
+    write(
+        shipped(network, preprocessing),
+        example(preprocessing, batch=2 if batch == "any" else 1),
+        path,
+        takes="pixels",
+        gives="probabilities",
+        dynamic={0: torch.export.Dim("batch")} if batch == "any" else None,
+        facts=facts_of(network, preprocessing, precision=precision, batch=batch),
+    )
+
+
+def write(
+    module: "nn.Module",
+    given: "Tensor",
+    path: Path,
+    *,
+    takes: str,
+    gives: str,
+    dynamic: "Mapping[int, Dim] | None",
+    facts: str,
+) -> None:
+    """Write any network of one input and one output, checked, in float32.
+
+    Args:
+        module: the network, in evaluation.
+        given: an example of its input.
+        path: of the file.
+        takes: the input's name in the file.
+        gives: the output's.
+        dynamic: the sides of the input that may have other lengths, by their places; None for none.
+        facts: JSON for the file's metadata.
+    """
+    import onnx
+    import torch
+
     with quiet():
         program = torch.onnx.export(
-            shipped(network, preprocessing),
-            (pixels,),
+            module,
+            (given,),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=["pixels"],
-            output_names=["probabilities"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},) if batch == "any" else None,
+            input_names=[takes],
+            output_names=[gives],
+            dynamic_shapes=None if dynamic is None else (dynamic,),
         )
     assert program is not None
     model = program.model_proto
-    facts = facts_of(network, preprocessing, precision=precision, batch=batch)
     onnx.helper.set_model_props(model, {METADATA: facts})
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())

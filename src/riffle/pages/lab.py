@@ -6,7 +6,6 @@ from typing import Any
 
 from riffle.hardware import environment
 from riffle.pages.page import write_page
-from riffle.profiling import report
 from riffle.profiling.lab import Experiment
 
 
@@ -40,10 +39,10 @@ def write_lab(
     write_page(path, "lab.html.j2", contents)
 
 
-def write_csv(path: Path, experiments: Sequence[Experiment]) -> None:
-    """One line for each setting; the file appears whole or not at all."""
+def rows(experiments: Sequence[Experiment]) -> list[dict[str, Any]]:
+    """One for each setting, for a CSV, each with the hardware and the versions."""
     facts = environment()
-    rows = [
+    return [
         {
             "guideline": experiment.guideline,
             "table": experiment.table,
@@ -64,4 +63,3 @@ def write_csv(path: Path, experiments: Sequence[Experiment]) -> None:
         for experiment in experiments
         for row in experiment.rows
     ]
-    report.write_csv(path, rows)

@@ -2,6 +2,7 @@
 
 import base64
 from io import BytesIO
+from typing import Literal
 
 from PIL import Image
 
@@ -19,7 +20,12 @@ def thumbnail(picture: Picture) -> str | None:
         return None
     image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     # Tiny pictures are shown enlarged, where JPEG's artefacts would be seen.
-    kind = "PNG" if max(image.size) <= THUMBNAIL // 2 else "JPEG"
+    kind: Literal["PNG", "JPEG"] = "PNG" if max(image.size) <= THUMBNAIL // 2 else "JPEG"
+    return address_of(image, kind)
+
+
+def address_of(image: Image.Image, kind: Literal["PNG", "JPEG"] = "PNG") -> str:
+    """A picture inside its ``data:`` address."""
     content = BytesIO()
-    image.save(content, kind, quality=85)
+    image.save(content, kind, quality=85, optimize=kind == "PNG")
     return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -39,23 +39,25 @@ class Section:
     profile: Profile
     verdict: Verdict
     timing: Timing | None
-    roof: Roof | None
 
 
-def write_profiles(path: Path, networks: Sequence[Section], comparison: Sequence[Mapping[str, Any]]) -> None:
+def write_profiles(
+    path: Path, networks: Sequence[Section], *, comparison: Sequence[Mapping[str, Any]], roof: Roof | None
+) -> None:
     """Write the page; an older one stays complete until the new one is.
 
     Args:
         path: the HTML file.
         networks: what is known of each.
         comparison: one row for each network, side by side; none for a single one.
+        roof: the machine's, where times were measured.
 
     Raises:
         OSError: the disk is full or the file cannot be written.
     """
     contents = {
         "title": " against ".join(network.name for network in networks),
-        "networks": [_contents(network) for network in networks],
+        "networks": [_contents(network, roof) for network in networks],
         "comparison": comparison,
         "colours": {kind.value: colour for kind, colour in COLOURS.items()},
         "environment": next((network.timing.environment for network in networks if network.timing), {}),
@@ -64,7 +66,7 @@ def write_profiles(path: Path, networks: Sequence[Section], comparison: Sequence
     write_page(path, "profile.html.j2", contents)
 
 
-def _contents(network: Section) -> dict[str, Any]:
+def _contents(network: Section, roof: Roof | None) -> dict[str, Any]:
     """A section's variables."""
     return {
         "name": network.name,
@@ -74,7 +76,9 @@ def _contents(network: Section) -> dict[str, Any]:
         "verdict": network.verdict,
         "operations": _operations(network.profile, network.timing),
         "is_timed": network.timing is not None,
-        "roofline": None if network.timing is None or network.roof is None else _roofline(network),
+        "roofline": None
+        if network.timing is None or roof is None
+        else _roofline(network.profile, network.timing, roof),
     }
 
 
@@ -114,15 +118,12 @@ def _operations(profile: Profile, timing: Timing | None) -> list[dict[str, Any]]
     ]
 
 
-def _roofline(network: Section) -> dict[str, Any]:
+def _roofline(profile: Profile, timing: Timing, roof: Roof) -> dict[str, Any]:
     """Points and lines of the plot, on logarithmic axes of whole powers of ten."""
-    roof, timing = network.roof, network.timing
-    assert roof is not None
-    assert timing is not None
-    milliseconds = timing.spread(network.profile)
+    milliseconds = timing.spread(profile)
     points = [
         (operation, taken, operation.flops / taken / 1e6)
-        for operation, taken in zip(network.profile.operations, milliseconds, strict=True)
+        for operation, taken in zip(profile.operations, milliseconds, strict=True)
         if operation.flops and taken
     ]
     low_x, high_x = -2.0, 3.0

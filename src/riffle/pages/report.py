@@ -11,6 +11,7 @@ import numpy as np
 
 from riffle.data.images import Pictures
 from riffle.pages import charts
+from riffle.pages.confusion import confusion_rows
 from riffle.pages.page import short, write_page
 from riffle.pages.pictures import thumbnail
 from riffle.profiling.cost import Profile
@@ -92,7 +93,7 @@ def _contents(facts: ReportFacts) -> dict[str, Any]:
         "canvas": charts,
         "best_epoch": best_epoch,
         "tiles": _tiles(facts),
-        "matrix": _matrix(scores) if is_small else None,
+        "matrix": confusion_rows(scores.confusion, scores.classes) if is_small else None,
         "has_short_names": max(len(name) for name in scores.classes) <= 3,
         "pairs": [] if is_small else _confused_pairs(scores),
         "classes": _per_class(scores, facts.train_counts),
@@ -133,28 +134,6 @@ def _tiles(facts: ReportFacts) -> list[_Tile]:
             f"median of {latency.rounds:,} calls, {threads}; "
             f"quartiles {latency.lower:.{decimals}f}–{latency.upper:.{decimals}f}",
         ),
-    ]
-
-
-def _matrix(scores: Scores) -> list[dict[str, Any]]:
-    """Rows of the confusion matrix; each cell with its share of the row, which is how strongly it is coloured."""
-    totals = scores.confusion.sum(axis=1)
-    shares = scores.confusion / np.maximum(totals, 1)[:, None]
-    return [
-        {
-            "name": name,
-            "total": int(totals[row]),
-            "cells": [
-                {
-                    "count": int(count),
-                    "share": float(share),
-                    "is_right": row == column,
-                    "column": scores.classes[column],
-                }
-                for column, (count, share) in enumerate(zip(scores.confusion[row], shares[row], strict=True))
-            ],
-        }
-        for row, name in enumerate(scores.classes)
     ]
 
 

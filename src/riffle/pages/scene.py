@@ -1,8 +1,6 @@
 """The report of a training on a scene: its pictures beside its numbers, in one HTML file that loads nothing."""
 
-import base64
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from riffle.pages.confusion import confusion_rows
 from riffle.pages.page import write_page
+from riffle.pages.pictures import address_of
 from riffle.scenes import maps
 from riffle.scenes.metrics import spread
 from riffle.scenes.scene import Scene
@@ -38,6 +38,7 @@ def write_scene_report(facts: SceneFacts, path: Path) -> None:
         OSError: the disk is full or the file cannot be written.
     """
     results = facts.results
+    counts = np.sum([seed["confusion"] for seed in results["seeds"]], axis=0)
     contents = {
         "results": results,
         "title": f"{results['model']} on {facts.scene.name}",
@@ -46,7 +47,7 @@ def write_scene_report(facts: SceneFacts, path: Path) -> None:
         "first": results["seeds"][0],
         "pictures": _pictures(facts),
         "classes": _classes(facts),
-        "matrix": _matrix(results),
+        "matrix": confusion_rows(counts, results["classes"]),
         "recipe": sorted(results["recipe"].items()),
     }
     write_page(path, "scene.html.j2", contents)
@@ -65,7 +66,7 @@ def _pictures(facts: SceneFacts) -> list[tuple[str, str]]:
     ]
     if facts.confidence is not None:
         made.append(("Confidence: white is sure", maps.grey(facts.confidence)))
-    return [(caption, _address(picture)) for caption, picture in made]
+    return [(caption, address_of(Image.fromarray(picture))) for caption, picture in made]
 
 
 def _sides(facts: SceneFacts) -> maps.Picture:
@@ -80,13 +81,6 @@ def _sides(facts: SceneFacts) -> maps.Picture:
         picture[pixels] = colour
     step = maps.stride((rows, columns))
     return picture.reshape(rows, columns, 3)[::step, ::step]
-
-
-def _address(picture: maps.Picture) -> str:
-    """A ``data:`` address; small pictures are enlarged without blur by the page."""
-    content = BytesIO()
-    Image.fromarray(picture).save(content, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def _classes(facts: SceneFacts) -> list[dict[str, Any]]:
@@ -108,19 +102,3 @@ def _classes(facts: SceneFacts) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _matrix(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """Counts summed over the seeds; each cell with its share of the row, which is how strongly it is coloured."""
-    counts = np.sum([seed["confusion"] for seed in results["seeds"]], axis=0)
-    totals = counts.sum(axis=1)
-    return [
-        {
-            "name": name,
-            "cells": [
-                {"count": int(count), "share": float(count / max(totals[row], 1)), "is_right": row == column}
-                for column, count in enumerate(counts[row])
-            ],
-        }
-        for row, name in enumerate(results["classes"])
-    ]

@@ -152,6 +152,17 @@ class Measured:
     """The same in the paper, by device."""
 
 
+def effect(guideline: str, speeds: Sequence[float]) -> float:
+    """How much faster following a guideline is than the setting of its table that breaks it most.
+
+    Args:
+        guideline: ``G1`` to ``G4``.
+        speeds: of the table's rows in their order; G4 is followed by the last one, the others by the first.
+    """
+    follows, breaks = (speeds[-1], speeds[0]) if guideline == "G4" else (speeds[0], min(speeds[1:]))
+    return follows / breaks
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """One table at one width, run here."""
@@ -170,20 +181,14 @@ class Experiment:
         """What it compares."""
         return GUIDELINES[self.table][1]
 
-    def effect(self, speeds: Callable[[Measured], float]) -> float:
-        """How much faster following the guideline is than the setting that breaks it most."""
-        values = [speeds(row) for row in self.rows]
-        follows, breaks = (values[-1], values[0]) if self.table == 4 else (values[0], min(values[1:]))
-        return follows / breaks
-
     @property
     def here(self) -> float:
-        """That effect on this machine."""
-        return self.effect(lambda row: row.relative)
+        """The guideline's effect on this machine."""
+        return effect(self.guideline, [row.relative for row in self.rows])
 
     def in_the_paper(self, device: str) -> float:
-        """That effect in the paper."""
-        return self.effect(lambda row: row.paper[device])
+        """Its effect in the paper."""
+        return effect(self.guideline, [row.paper[device] for row in self.rows])
 
     @property
     def holds(self) -> bool:

@@ -38,17 +38,7 @@ def measure(
         warmup: calls of each before counting.
         threads: torch's computing threads meanwhile; sessions of other runtimes bring their own.
     """
-    seconds: dict[Name, list[float]] = {name: [] for name in calls}
-    with pinned(threads), torch.inference_mode():
-        for call in calls.values():
-            for _ in range(warmup):
-                call()
-        for _ in range(rounds):
-            for name, call in calls.items():
-                start = time.perf_counter()
-                call()
-                seconds[name].append(time.perf_counter() - start)
-    return {name: summary(times, threads) for name, times in seconds.items()}
+    return _in_turn(calls, time_of, rounds=rounds, warmup=warmup, threads=threads)
 
 
 def measure_blocks(
@@ -66,6 +56,27 @@ def measure_blocks(
         warmup: calls of each before counting.
         threads: torch's computing threads meanwhile; sessions of other runtimes bring their own.
     """
+
+    def time_in_block(call: Callable[[], object]) -> float:
+        def many() -> None:
+            for _ in range(block):
+                call()
+
+        call()
+        return time_of(many) / block
+
+    return _in_turn(calls, time_in_block, rounds=rounds, warmup=warmup, threads=threads)
+
+
+def _in_turn(
+    calls: Mapping[Name, Callable[[], object]],
+    timed: Callable[[Callable[[], object]], float],
+    *,
+    rounds: int,
+    warmup: int,
+    threads: int,
+) -> dict[Name, Latency]:
+    """Warm up, then time every call in every round."""
     seconds: dict[Name, list[float]] = {name: [] for name in calls}
     with pinned(threads), torch.inference_mode():
         for call in calls.values():
@@ -73,12 +84,15 @@ def measure_blocks(
                 call()
         for _ in range(rounds):
             for name, call in calls.items():
-                call()
-                start = time.perf_counter()
-                for _ in range(block):
-                    call()
-                seconds[name].append((time.perf_counter() - start) / block)
+                seconds[name].append(timed(call))
     return {name: summary(times, threads) for name, times in seconds.items()}
+
+
+def time_of(call: Callable[[], object]) -> float:
+    """Seconds that one call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def network_call(

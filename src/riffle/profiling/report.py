@@ -1,13 +1,9 @@
-"""A profile as rows: by kind of work, by module, or operation by operation; and as JSON and CSV."""
+"""A profile as rows: by kind of work, by module, or operation by operation; and as values for JSON."""
 
-import csv
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal
 
-from riffle.files import replacing
 from riffle.profiling.cost import Profile
 from riffle.profiling.formulas import Kind
 from riffle.profiling.operations import Operation
@@ -98,17 +94,3 @@ def to_dict(profile: Profile, timing: Timing | None = None) -> dict[str, Any]:
         whole["latency_ms"] = asdict(timing.whole)
         whole["environment"] = timing.environment
     return whole
-
-
-def write_json(path: Path, found: Mapping[str, Any] | Sequence[Row]) -> None:
-    """The values as they are; the file appears whole or not at all."""
-    with replacing(path) as draft:
-        draft.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-
-
-def write_csv(path: Path, found: Sequence[Row]) -> None:
-    """One line for each row; the file appears whole or not at all."""
-    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(found[0]) if found else ["name"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from riffle.profiling.latency import pinned
+from riffle.profiling.latency import pinned, time_of
 
 SIDE = 1024
 """Side of the square matrices whose product measures computing: 4 MB each, which a blocked product keeps in cache."""
@@ -70,7 +70,5 @@ def _best(call: Callable[[], object], seconds: float) -> float:
     call()
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time_of(call))
     return best

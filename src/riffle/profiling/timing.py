@@ -1,7 +1,5 @@
 """Measured time of every operation of a network, beside the time of the whole."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +8,7 @@ from torch import Tensor, nn
 
 from riffle.hardware import environment
 from riffle.profiling.cost import Profile
-from riffle.profiling.latency import Latency, pinned, summary
+from riffle.profiling.latency import Latency, pinned, summary, time_of
 from riffle.profiling.operations import Operation, timed_trace
 
 
@@ -93,19 +91,13 @@ def time_operations(
     operations: tuple[Operation, ...] = ()
     with pinned(threads), torch.no_grad():
         for turn in range(warmup + rounds):
-            whole = _seconds(lambda: model(*inputs))
+            whole = time_of(lambda: model(*inputs))
             found, seconds = timed_trace(model, inputs)
             operations = found.operations
             if turn >= warmup:
                 wholes.append(whole)
                 parts.append(seconds)
-                starts.append(min(_seconds(lambda: torch.add(number, number)) for _ in range(10)))
+                starts.append(min(time_of(lambda: torch.add(number, number)) for _ in range(10)))
     each = [summary(list(times), threads) for times in zip(*parts, strict=True)]
     timed = tuple(Timed(operation, latency) for operation, latency in zip(operations, each, strict=True))
     return Timing(summary(wholes, threads), timed, summary(starts, threads).median, environment())
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

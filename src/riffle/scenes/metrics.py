@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from riffle.training.metrics import confusion, percent_right
+
 Counts = npt.NDArray[np.int64]
 
 
@@ -20,7 +22,7 @@ class Accuracy:
     @classmethod
     def of(cls, truth: Counts, predicted: Counts, classes: int) -> "Accuracy":
         """From class numbers that count from 0, one pair a pixel."""
-        return cls(np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes))
+        return cls(confusion(truth, predicted, classes))
 
     @property
     def oa(self) -> float:
@@ -30,11 +32,7 @@ class Accuracy:
     @property
     def per_class(self) -> list[float | None]:
         """Percent right of each class; None for a class without test pixels."""
-        totals = self.confusion.sum(axis=1)
-        return [
-            100.0 * int(right) / int(total) if total else None
-            for right, total in zip(self.confusion.diagonal(), totals, strict=True)
-        ]
+        return percent_right(self.confusion)
 
     @property
     def aa(self) -> float:

@@ -7,8 +7,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from riffle.deployment.onnx import OPSET
-from riffle.deployment.quiet import quiet
+from riffle.deployment.onnx import write
 from riffle.files import replacing
 from riffle.scenes.convolutional import SceneNetwork
 from riffle.scenes.inference import dense
@@ -33,30 +32,13 @@ def export(trained: Trained, path: Path, example: np.ndarray) -> float:
         ValueError: the network cannot be written as convolutions, or the file gives other answers.
         OSError: the disk is full.
     """
-    import onnx
-
     window = trained.setup.recipe.window
     network = SceneNetwork(trained.network, trained.reduction, window).eval()
     cube = torch.from_numpy(np.moveaxis(np.asarray(example, dtype=np.float32), -1, 0)[None].copy())
     sides = {2: torch.export.Dim("rows", min=2), 3: torch.export.Dim("columns", min=2)}
-    with quiet():
-        program = torch.onnx.export(
-            network,
-            (cube,),
-            dynamo=True,
-            verbose=False,
-            opset_version=OPSET,
-            input_names=["cube"],
-            output_names=["probabilities"],
-            dynamic_shapes=(sides,),
-        )
-    assert program is not None
-    model = program.model_proto
     facts = {"classes": list(trained.setup.classes), "window": window}
-    onnx.helper.set_model_props(model, {"riffle": json.dumps(facts)})
-    onnx.checker.check_model(model)
     with replacing(path) as draft:
-        draft.write_bytes(model.SerializeToString())
+        write(network, cube, draft, takes="cube", gives="probabilities", dynamic=sides, facts=json.dumps(facts))
         difference = max(_difference(draft, trained, part) for part in (cube, cube[:, :, 1:, 3:]))
         if not difference <= TOLERANCE:
             raise ValueError(f"{path.name} gives other probabilities than the network, by up to {difference:.2g}")

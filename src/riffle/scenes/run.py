@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from riffle.files import replacing, write_text
+from riffle.files import replacing, write_json
 from riffle.scenes import networks
 from riffle.scenes.recipe import SceneRecipe
 from riffle.scenes.reduction import Reduction
@@ -140,8 +140,3 @@ def write_array(path: Path, values: npt.NDArray[Any]) -> None:
     """An array as ``.npy``, whole or not at all."""
     with replacing(path) as draft, draft.open("wb") as file:
         np.save(file, values)
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Readable JSON, whole or not at all."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")

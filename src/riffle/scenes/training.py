@@ -215,11 +215,8 @@ class SharedPass:
         down, across = high - places.shape[0] + 1, wide - places.shape[1] + 1
         where = torch.empty(places.numel(), dtype=torch.int64)
         where[places.flatten()] = torch.arange(places.numel())
-        row, column = (
-            where[torch.from_numpy(pixels)] // places.shape[1],
-            where[torch.from_numpy(pixels)] % places.shape[1],
-        )
-        corner = row * wide + column
+        chosen = where[torch.from_numpy(pixels)]
+        corner = chosen // places.shape[1] * wide + chosen % places.shape[1]
         offsets = (torch.arange(down)[:, None] * wide + torch.arange(across)).flatten()
         spots = (corner[:, None] + offsets).to(features.device)
         # Rows of a table, as embeddings are: their gradient is a sum into the table, without a map for each window.

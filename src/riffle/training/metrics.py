@@ -11,6 +11,20 @@ Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
+def confusion(labels: Labels, predicted: Labels, classes: int) -> Labels:
+    """Counts (true class, predicted class) of class numbers that count from 0."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def percent_right(counts: Labels) -> list[float | None]:
+    """Of each class, from its confusion matrix (true class, predicted class); None for a class that is not there."""
+    totals = counts.sum(axis=1)
+    return [
+        100.0 * int(right) / int(total) if total else None
+        for right, total in zip(counts.diagonal(), totals, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class Scores:
     """Predictions of a set of pictures, in their order, and what follows from them."""
@@ -47,17 +61,12 @@ class Scores:
     @cached_property
     def confusion(self) -> Labels:
         """Counts (true class, predicted class)."""
-        count = len(self.classes)
-        return np.bincount(self.labels * count + self.predicted, minlength=count * count).reshape(count, count)
+        return confusion(self.labels, self.predicted, len(self.classes))
 
     @property
     def per_class(self) -> list[float | None]:
         """Percent right of each class's pictures; None for a class without any."""
-        totals = self.confusion.sum(axis=1)
-        return [
-            100.0 * int(right) / int(total) if total else None
-            for right, total in zip(self.confusion.diagonal(), totals, strict=True)
-        ]
+        return percent_right(self.confusion)
 
     def mistakes(self, most: int) -> list[int]:
         """Indices of the wrongly judged pictures, the surest first."""

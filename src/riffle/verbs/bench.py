@@ -1,16 +1,13 @@
 """Files of any runtime and networks side by side, in one run."""
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from riffle.deployment.runtimes import in_one_line, is_exported, runtime_of
 from riffle.deployment.session import Session
-from riffle.files import replacing
 from riffle.hardware import environment
 from riffle.profiling.latency import Latency, measure, measure_blocks, network_call
 from riffle.training.progress import Reporter
@@ -88,17 +85,14 @@ def bench(
     ]
 
 
-def write_csv(path: Path, measured: Sequence[Measured], *, cold: bool) -> None:
-    """A line for each file or network, each with the hardware and the versions."""
+def rows(measured: Sequence[Measured], *, cold: bool) -> list[dict[str, object]]:
+    """The lines of the CSV, each with the hardware and the versions."""
     facts = environment()
-    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*row_of(measured[0], cold=cold), *facts], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**row_of(one, cold=cold), **facts} for one in measured)
+    return [{**row_of(one, cold=cold), **facts} for one in measured]
 
 
 def row_of(one: Measured, *, cold: bool) -> dict[str, object]:
-    """A line of the CSV, with the units in the names."""
+    """What was measured of one, with the units in the names."""
     return {
         "source": one.source,
         "runtime": one.runtime,

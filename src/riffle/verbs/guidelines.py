@@ -14,7 +14,7 @@ from riffle.profiling import lab
 from riffle.profiling.cost import profile
 from riffle.profiling.guidelines import Verdict, judge
 from riffle.profiling.latency import Latency, measure, network_call
-from riffle.verbs.profile import examine
+from riffle.verbs.profile import examine, with_times
 
 GROUPS = (1, 2, 3, 4, 8)
 """Of ShuffleNet V1 in its paper's Table 2."""
@@ -51,7 +51,9 @@ def guidelines(
     Raises:
         ValueError: there is no such network, or it does not take such pictures.
     """
-    examined = examine(network, size=size, batch=batch, time=time, threads=threads, rounds=rounds)
+    examined = examine(network, size=size, batch=batch, on_meta=not time)
+    if time:
+        examined = with_times(examined, threads=threads, rounds=rounds)
     return judge(examined.profile, examined.timing)
 
 

@@ -1,7 +1,7 @@
-"""Networks examined: what each costs, how long it takes here, and how near that is to what the machine can do."""
+"""Networks examined: what each costs, how long it takes here, and how they compare."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,88 +12,82 @@ from riffle.pages.profile import Section, write_profiles
 from riffle.profiling.cost import Profile, profile
 from riffle.profiling.guidelines import judge
 from riffle.profiling.latency import Latency, measure
-from riffle.profiling.roofline import Roof, measure_roof
+from riffle.profiling.roofline import Roof
 from riffle.profiling.timing import Timing, time_operations
 from riffle.verbs.find import find_network
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One network's profile, with measured times where they were asked for."""
+    """One network with its profile, and with measured times where they were asked for."""
 
     name: str
+    network: nn.Module
+    inputs: tuple[Tensor, ...]
+    """What it was counted with: shapes, no numbers to measure with."""
     profile: Profile
     timing: Timing | None = None
-    roof: Roof | None = None
 
 
-def examine(
-    source: str | nn.Module,
-    *,
-    size: int | None = None,
-    batch: int = 1,
-    time: bool = False,
-    threads: int = 1,
-    rounds: int = 20,
-) -> Examined:
-    """Count one network, and measure it with ``time``.
+def examine(source: str | nn.Module, *, size: int | None = None, batch: int = 1, on_meta: bool = True) -> Examined:
+    """Count one network.
 
     Args:
         source: a network, or what names one (see :func:`riffle.verbs.find.find_network`).
         size: the pictures' side in pixels; the network's own when left out, or 224.
         batch: pictures that are run together.
-        time: measure each operation and the machine's roof.
-        threads: computing threads to measure with.
-        rounds: times that each is measured.
+        on_meta: make a named network without weights, to be counted and not to be measured.
 
     Raises:
         ValueError: there is no such network, or it does not take such pictures.
     """
-    network = find_network(source, on_meta=not time) if isinstance(source, str) else source
+    network = find_network(source, on_meta=on_meta) if isinstance(source, str) else source
     inputs = example_inputs(network, size, batch)
     name = source if isinstance(source, str) else type(network).__name__
-    counted = profile(network, inputs=inputs)
-    if not time:
-        return Examined(name, counted)
-    given = tuple(real_like(x) for x in inputs)
-    timing = time_operations(network, given, rounds=rounds, threads=threads)
-    return Examined(name, counted, timing, measure_roof(threads=threads))
+    return Examined(name, network, inputs, profile(network, inputs=inputs))
 
 
-def write_html(path: Path, networks: Sequence[Examined], comparison: Sequence[Mapping[str, Any]] = ()) -> None:
+def with_times(examined: Examined, *, threads: int = 1, rounds: int = 20) -> Examined:
+    """The same with every operation measured.
+
+    Args:
+        examined: a network with weights.
+        threads: computing threads to measure with.
+        rounds: times that each operation is measured.
+    """
+    given = real_like(examined.inputs)
+    return replace(examined, timing=time_operations(examined.network, given, rounds=rounds, threads=threads))
+
+
+def write_html(
+    path: Path,
+    networks: Sequence[Examined],
+    *,
+    comparison: Sequence[Mapping[str, Any]] = (),
+    roof: Roof | None = None,
+) -> None:
     """Write the networks' page: tables, verdicts of the guidelines, every operation as a chart, the roofline.
 
     Raises:
         OSError: the disk is full or the file cannot be written.
     """
-    sections = [Section(n.name, n.profile, judge(n.profile, n.timing), n.timing, n.roof) for n in networks]
-    write_profiles(path, sections, comparison)
+    sections = [Section(n.name, n.profile, judge(n.profile, n.timing), n.timing) for n in networks]
+    write_profiles(path, sections, comparison=comparison, roof=roof)
 
 
 def compare(
-    sources: Sequence[str],
-    *,
-    size: int | None = None,
-    batch: int = 1,
-    time: bool = False,
-    threads: int = 1,
-    rounds: int = 20,
+    networks: Sequence[Examined], *, time: bool = False, threads: int = 1, rounds: int = 20
 ) -> list[dict[str, Any]]:
     """Networks side by side, one row each; with ``time`` all are measured in turn, and compared with the first."""
-    networks = {source: find_network(source, on_meta=not time) for source in sources}
-    inputs = {source: example_inputs(network, size, batch) for source, network in networks.items()}
-    counts = {source: profile(network, inputs=inputs[source]) for source, network in networks.items()}
     times: dict[str, Latency] = {}
     if time:
-        times = measure(
-            {source: _call(network, inputs[source]) for source, network in networks.items()},
-            rounds=rounds,
-            threads=threads,
-        )
+        calls = {one.name: eager_call(one.network, one.inputs) for one in networks}
+        times = measure(calls, rounds=rounds, threads=threads)
     rows = []
-    for source, counted in counts.items():
+    for one in networks:
+        counted = one.profile
         row: dict[str, Any] = {
-            "network": source,
+            "network": one.name,
             "size": counted.size,
             "params": counted.params,
             "macs": counted.macs,
@@ -102,9 +96,9 @@ def compare(
             "intensity": counted.intensity,
         }
         if time:
-            row["ms"] = times[source].median
-            row["gmacs_per_s"] = counted.macs / times[source].median / 1e6
-            row["times_the_first"] = times[source].median / times[sources[0]].median
+            row["ms"] = times[one.name].median
+            row["gmacs_per_s"] = counted.macs / times[one.name].median / 1e6
+            row["times_the_first"] = times[one.name].median / times[networks[0].name].median
         rows.append(row)
     return rows
 
@@ -118,14 +112,19 @@ def example_inputs(network: nn.Module, size: int | None, batch: int) -> tuple[Te
     return (torch.zeros(batch, 3, size or 224, size or 224, device=weight.device, dtype=weight.dtype),)
 
 
-def real_like(x: Tensor) -> Tensor:
+def eager_call(network: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[[], object]:
+    """A call that runs a network as it is, on numbers of these inputs' shapes."""
+    given = real_like(inputs)
+    return lambda: network(*given)
+
+
+def real_like(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Numbers to measure with: pictures in the memory order that suits a CPU, and token ids as they are."""
+    return tuple(_real_like(x) for x in inputs)
+
+
+def _real_like(x: Tensor) -> Tensor:
     if not x.is_floating_point():
         return x
     y = torch.randn(x.shape, dtype=x.dtype)
     return y.contiguous(memory_format=torch.channels_last) if y.ndim == 4 else y
-
-
-def _call(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
-    given = tuple(real_like(x) for x in inputs)
-    return lambda: network(*given)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from riffle.files import write_json
 from riffle.hardware import compute_threads, environment
 from riffle.pages.scene import SceneFacts, write_scene_report
 from riffle.scenes import baselines, maps, networks, reading
@@ -18,7 +19,7 @@ from riffle.scenes.metrics import Accuracy, spread
 from riffle.scenes.recipe import PROTOCOLS, SceneRecipe
 from riffle.scenes.reduction import Reduction, constant_bands
 from riffle.scenes.reduction import fit as fit_reduction
-from riffle.scenes.run import RESULTS, Setup, Trained, load_trained, save_trained, seed_folder, write_array, write_json
+from riffle.scenes.run import RESULTS, Setup, Trained, load_trained, save_trained, seed_folder, write_array
 from riffle.scenes.scene import Scene, spectra, strips
 from riffle.scenes.splits import Split, block_split, overlap, random_split
 from riffle.scenes.training import Task, fit

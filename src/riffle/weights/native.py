@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from riffle import registry
 from riffle.card import Card, card_of
-from riffle.files import replacing_folder
+from riffle.files import replacing_folder, write_json
 from riffle.preprocessing import Preprocessing
 from riffle.weights import hub
 from riffle.weights.model_card import model_card
@@ -55,7 +55,7 @@ def save_folder(network: nn.Module, folder: Path, record: Record, *, address: st
     readme = model_card(card, record, address=address or folder.name, params=params, weights_bytes=len(weights))
     with replacing_folder(folder) as draft:
         (draft / WEIGHTS).write_bytes(weights)
-        (draft / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(draft / CONFIG, config)
         (draft / README).write_text(readme, encoding="utf-8")
 
 
