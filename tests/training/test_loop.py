@@ -1,6 +1,7 @@
 import gc
 import json
 import multiprocessing
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 import riffle
+from riffle.card import Card
+from riffle.data.images import read
 from riffle.hardware import cores
+from riffle.preprocessing import Preprocessing
 from riffle.profiling.cost import profile
 from riffle.training import loop
 from riffle.training.progress import Reporter
@@ -78,7 +82,7 @@ def test_a_run_that_breaks_anywhere_ends_like_one_that_did_not(folder_of_digits,
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
 
 
-def fit_broken_off(monkeypatch, steps, pictures, out, recipe):
+def fit_broken_off(monkeypatch, steps, pictures, out, recipe, **more):
     original = loop._Training._step
     left = iter(range(steps))
 
@@ -90,7 +94,7 @@ def fit_broken_off(monkeypatch, steps, pictures, out, recipe):
     with monkeypatch.context() as patch:
         patch.setattr(loop._Training, "_step", step)
         with pytest.raises(KeyboardInterrupt):
-            fitted(pictures, out, recipe)
+            fitted(pictures, out, recipe, **more)
 
 
 def test_a_run_that_breaks_after_an_epochs_last_step_goes_on_with_judging(folder_of_digits, tmp_path, monkeypatch):
@@ -243,3 +247,137 @@ def test_a_users_own_network_trains(folder_of_digits, tmp_path):
     assert not torch.equal(before, own[0].weight)  # the trained weights, only now: training worked on a copy
     with pytest.raises(ValueError, match="has no name for"):
         riffle.load(run.folder.path)
+
+
+HEAD = RECIPE.with_changes(transfer="head", crop_area=0.0, jitter=0.0, mixup=0.0)
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("RIFFLE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_head_on_kept_features_learns_what_it_learns_on_pictures(finished_run, tmp_path, cache, monkeypatch):
+    start = finished_run.folder.path
+    kept = fitted(finished_run.setup.data, tmp_path / "kept", HEAD, weights=start)
+    assert len(list(cache.rglob("*.safetensors"))) == 1
+    monkeypatch.setattr(Recipe, "varies", property(lambda _: True))  # every picture through the network, every time
+    whole = fitted(finished_run.setup.data, tmp_path / "whole", HEAD, weights=start)
+    before = load_file(finished_run.folder.best / "model.safetensors")
+    after = {name: run.model.state_dict() for name, run in (("kept", kept), ("whole", whole))}
+    for name, tensor in before.items():
+        is_head = name.startswith("classifier")
+        assert is_head != torch.equal(after["kept"][name], tensor)
+        assert torch.allclose(after["kept"][name], after["whole"][name], atol=1e-4 if is_head else 0, rtol=0)
+    for name in ("train_loss", "loss"):
+        assert [e[name] for e in kept.history] == pytest.approx([e[name] for e in whole.history], abs=1e-3)
+
+
+def test_a_head_on_features_resumes_to_the_bit(finished_run, tmp_path, cache, monkeypatch):
+    data, start = finished_run.setup.data, finished_run.folder.path
+    whole = fitted(data, tmp_path / "whole", HEAD, weights=start)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    fit_broken_off(monkeypatch, 7, data, tmp_path / "broken", HEAD, weights=start)
+    assert_same(whole, fitted(data, tmp_path / "broken", HEAD, weights=start))
+
+
+def test_everything_at_once_resumes_to_the_bit(folder_of_digits, finished_run, tmp_path, monkeypatch):
+    recipe = RECIPE.with_changes(
+        optimizer="rmsprop",
+        lr=0.003,
+        ema=0.9,
+        clip=1.0,
+        accumulate=2,
+        balance=1.0,
+        grow_from=24,
+        layer_decay=0.8,
+        schedule="plateau",
+        drop_epochs=1,
+        policy="trivial",
+        cutmix=0.3,
+        decay_depthwise=False,
+        epochs=2,
+    )
+    teacher = finished_run.folder.path
+    more = {"model": "shufflenet_v2_x0_25", "teacher": teacher}
+    whole = fitted(folder_of_digits, tmp_path / "whole", recipe, **more)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    fit_broken_off(monkeypatch, 4, folder_of_digits, tmp_path / "broken", recipe, **more)
+    resumed = fitted(folder_of_digits, tmp_path / "broken", recipe, **more)
+    assert_same(whole, resumed)
+    assert whole.setup.teacher == str(teacher)
+    names = weights(whole)
+    averages = {name.removeprefix("average.module.") for name in names if name.startswith("average.module.")}
+    assert averages == {name.removeprefix("network.") for name in names if name.startswith("network.")}
+    best = load_file(resumed.folder.best / "model.safetensors")
+    if resumed.state.best["epoch"] == 2:
+        assert all(torch.equal(best[name], names[f"average.module.{name}"]) for name in best)
+
+
+def test_parts_of_a_step_are_the_step(folder_of_digits, tmp_path):
+    """Without batch norms, whose statistics are those of a part."""
+    own = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 3))
+    recipe = RECIPE.with_changes(epochs=1, jitter=0.0, mixup=0.0, lr=0.001)
+    runs = [
+        fitted(folder_of_digits, tmp_path / str(parts), recipe.with_changes(accumulate=parts), model=own)
+        for parts in (1, 5, 100)
+    ]
+    losses = [run.history[0]["train_loss"] for run in runs]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+    found = [run.model[1].weight for run in runs]
+    assert torch.allclose(found[0], found[1], atol=1e-6)
+    assert torch.allclose(found[0], found[2], atol=1e-6)
+
+
+def test_rare_classes_weigh_more(folder_of_digits):
+    for picture in sorted((folder_of_digits / "digit 0").iterdir())[5:]:
+        picture.unlink()
+    split = read(folder_of_digits)
+    counts = [4, 16, 16]
+    assert loop._class_weights(split, 1.0).tolist() == pytest.approx([12 / count for count in counts])
+    assert loop._class_weights(split, 0.5).tolist() == pytest.approx([(12 / count) ** 0.5 for count in counts])
+    assert loop._class_weights(split, 0.0) is None
+
+
+def test_a_teacher_teaches(folder_of_digits, tmp_path):
+    own = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 3))
+    teacher = deepcopy(own)
+    still = RECIPE.with_changes(epochs=1, lr=0.0, distill=1.0)
+    with pytest.raises(ValueError, match="the teacher must know the 3 classes of the data; it knows no classes"):
+        fitted(folder_of_digits, tmp_path / "strange", still, model=own, teacher=teacher)
+    teacher.card = Card(preprocessing=Preprocessing(size=32), classes=("digit 0", "digit 1", "digit 2"))
+    runs = [
+        fitted(folder_of_digits, tmp_path / f"{share}", still.with_changes(distill=share), model=own, teacher=teacher)
+        for share in (1.0, 0.5, 0.0)
+    ]
+    losses = [run.history[0]["train_loss"] for run in runs]
+    assert losses[0] == pytest.approx(0, abs=1e-6)  # it is its own teacher
+    assert losses[1] == pytest.approx(losses[2] / 2)
+    assert losses[2] > 0.1
+
+
+def test_a_learning_rate_is_found_once(folder_of_digits, tmp_path, monkeypatch):
+    short = RECIPE.with_changes(epochs=1)
+    run = fitted(folder_of_digits, tmp_path / "run", short, find_lr=True)
+    assert run.recipe.lr != short.lr
+    assert 1e-6 < run.recipe.lr < 1
+    monkeypatch.setattr("riffle.verbs.train.find_learning_rate", lambda *_, **__: pytest.fail("looked again"))
+    assert fitted(folder_of_digits, tmp_path / "run", short, find_lr=True).recipe == run.recipe
+
+
+def test_the_time_is_told_on_request(folder_of_digits, tmp_path, capsys):
+    small, recipe = "shufflenet_v2_x0_25", RECIPE.with_changes(epochs=1)
+    train(folder_of_digits, model=small, out=tmp_path / "run", recipe=recipe, timing=True)
+    told = capsys.readouterr().out
+    for part in ("loading", "varying", "forward", "backward", "optimizer", "judging", "saving"):
+        assert part in told.split("time:")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nonsense", "no tracker called nonsense: one of .*tensorboard"), ("aim", "--track aim needs its package")],
+)
+def test_a_tracker_that_is_not_there_is_said(folder_of_digits, tmp_path, name, words):
+    with pytest.raises(ValueError, match=words):
+        fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1), track=[name])

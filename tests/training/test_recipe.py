@@ -1,14 +1,11 @@
 import math
 import tomllib
 from dataclasses import fields
-from itertools import pairwise
 
 import pytest
 import tomli_w
-import torch
 
 from riffle.training.recipe import Recipe, presets, recipe_named
-from riffle.training.schedule import learning_rate, seed_step
 
 
 def test_a_recipe_is_small_and_every_setting_is_explained():
@@ -62,23 +59,22 @@ def test_recipes_that_are_not_there(tmp_path):
         recipe_named(tmp_path / "bad.toml")
 
 
-def test_the_learning_rate_rises_then_falls_to_nothing():
-    recipe = Recipe(epochs=10, lr=1.0, warmup_epochs=2)
-    rates = [learning_rate(recipe, step, 10) for step in range(100)]
-    assert rates[0] == pytest.approx(1 / 21)
-    assert all(a < b for a, b in pairwise(rates[:21]))
-    assert max(rates) == rates[20] == 1.0
-    assert rates[60] == pytest.approx(0.5)  # half of the way down
-    assert rates[99] < 0.001
-    constant = recipe.with_changes(schedule="constant")
-    assert learning_rate(constant, 99, 10) == 1.0
+def test_the_papers_recipe_is_the_familys():
+    assert recipe_named("paper", model="shufflenet_v2_x1_0") == recipe_named("paper_shufflenet")
+    assert recipe_named("paper", model="mobilenet_v2") == recipe_named("paper_mobilenet")
+    with pytest.raises(ValueError, match="are here for ShuffleNet and MobileNet, not for vgg11"):
+        recipe_named("paper", model="vgg11")
 
 
-def test_each_step_has_its_own_random_numbers():
-    def drawn(*step: int) -> float:
-        seed_step(*step)
-        return torch.rand(()).item()
-
-    assert drawn(0, 1, 2) == drawn(0, 1, 2)
-    assert drawn(20_261_122, 1, 2) != drawn(20_261_123, 1, 2)
-    assert len({drawn(seed, epoch, step) for seed in range(3) for epoch in range(3) for step in range(3)}) == 27
+@pytest.mark.parametrize(
+    ("changes", "varies"),
+    [
+        ({}, False),
+        ({"crop_area": 0.5}, True),
+        ({"flip": True}, True),
+        ({"policy": "rand"}, True),
+        ({"erase": 0.1}, True),
+    ],
+)
+def test_pictures_vary_or_they_do_not(changes, varies):
+    assert recipe_named("head").with_changes(**changes).varies == varies

@@ -1,14 +1,17 @@
 """``riffle train``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from riffle.cli.settings import changes, flags
 from riffle.training.recipe import Recipe
 
-Settings: Any = flags(Recipe)
+FIND = "find"
+"""Instead of a learning rate: look for one."""
+
+Settings: Any = flags(Recipe, lr=(float | Literal["find"], "highest learning rate, or find to look for it first"))
 
 
 def train(
@@ -18,7 +21,10 @@ def train(
     model: str = "shufflenet_v2_x1_0",
     out: Path | None = None,
     weights: str | None = None,
+    teacher: str | None = None,
     recipe: str | None = None,
+    track: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    timing: bool = False,
     settings: Annotated[Settings | None, Parameter(name="*", group="Recipe")] = None,
 ) -> None:
     """Train a network on a folder of pictures, or go on with a run that was interrupted.
@@ -32,20 +38,46 @@ def train(
     out
         The run's folder; runs/NAME of the data when left out. The same command goes on where a run stopped.
     weights
-        Start from these: torchvision, a folder that Riffle saved, a file of weights, or owner/name on the Hub.
+        Start from these: torchvision, package (an installed one's), a run or another folder that Riffle saved, a file
+        of weights, or owner/name on the Hub.
+    teacher
+        A trained network for the same classes, as weights are named: its probabilities are learned too.
     recipe
-        Preset (quick, scratch, finetune, digits) or a TOML file; the flags below change single settings.
+        quick, scratch, finetune, head, digits, paper (the papers' own for ShuffleNet and MobileNet), or a TOML file;
+        the flags below change single settings.
+    track
+        Trackers to log to besides: tensorboard, wandb, mlflow and others that accelerate knows; each needs its package.
+    timing
+        Tell after every epoch where its time went.
     """
     from riffle.cli.output import next_steps, reporter
     from riffle.training.recipe import recipe_named
     from riffle.verbs.train import default_recipe
     from riffle.verbs.train import train as train_network
 
-    preset = recipe_named(recipe) if recipe else default_recipe(data, has_weights=weights is not None)
+    given = changes(settings)
+    find_lr = given.get("lr") == FIND
+    if find_lr:
+        del given["lr"]
+    preset = (
+        recipe_named(recipe, model=model)
+        if recipe
+        else default_recipe(data, has_weights=weights is not None, transfer=given.get("transfer"))
+    )
     folder = out or Path("runs") / Path(data).resolve().name
     show = reporter()
-    chosen = preset.with_changes(**changes(settings))
-    run = train_network(data, model=model, out=folder, recipe=chosen, weights=weights, reporter=show)
+    run = train_network(
+        data,
+        model=model,
+        out=folder,
+        recipe=preset.with_changes(**given),
+        weights=weights,
+        teacher=teacher,
+        find_lr=find_lr,
+        track=track or (),
+        timing=timing,
+        reporter=show,
+    )
     best = run.state.best
     assert best is not None
     show.say(f"best: top-1 {best['top1']:.1f} % on {len(run.validation)} held-out pictures, epoch {best['epoch']}")

@@ -27,6 +27,8 @@ BLOWN = 3.0
 """Times the lowest loss at which the test ends."""
 SMOOTH = 0.9
 """Share that the running mean of the losses keeps in a step."""
+SKIPPED = 10
+"""Steps at the start whose running mean is still that of single batches."""
 
 
 def find_learning_rate(network: nn.Module, split: Split, recipe: Recipe, *, reporter: Reporter | None = None) -> float:
@@ -57,10 +59,10 @@ def steepest(rates: np.ndarray, losses: list[float]) -> float:
         mean = SMOOTH * mean + (1 - SMOOTH) * loss
         smooth.append(mean / (1 - SMOOTH**step))
     lowest = int(np.argmin(smooth))
-    if lowest < 2:
+    if lowest < SKIPPED + 2:
         raise ValueError("the loss falls at no learning rate: give one with --lr")
-    falls = np.gradient(np.asarray(smooth), np.log(rates))[: lowest + 1]
-    return float(f"{rates[int(np.argmin(falls))]:.2g}")
+    falls = np.gradient(np.asarray(smooth), np.log(rates))[SKIPPED : lowest + 1]
+    return float(f"{rates[SKIPPED + int(np.argmin(falls))]:.2g}")
 
 
 def _losses(network: nn.Module, split: Split, recipe: Recipe, rates: np.ndarray, reporter: Reporter) -> list[float]:

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import LoggerType, broadcast
 from torch import Tensor, nn
 
 from riffle.data.images import Split
@@ -256,12 +257,13 @@ def _accelerator(precision: str, folder: RunFolder, track: tuple[str, ...]) -> A
     AcceleratorState._reset_state()
     if not track:
         return Accelerator(mixed_precision=precision)
-    try:
-        accelerator = Accelerator(mixed_precision=precision, log_with=list(track), project_dir=folder.path)
-    except ValueError as error:
-        raise ValueError(f"--track {','.join(track)} is not a tracker that accelerate knows") from error
-    if missing := [name for name in track if name not in [str(found) for found in accelerator.log_with]]:
-        raise ValueError(f"--track {missing[0]} needs that package: pip install {missing[0]}")
+    known = [str(one) for one in LoggerType.list()]
+    if unknown := [name for name in track if name not in known or name == "all"]:
+        others = ", ".join(name for name in known if name != "all")
+        raise ValueError(f"no tracker called {unknown[0]}: one of {others}")
+    if missing := set(track) - {str(one) for one in get_available_trackers()}:
+        raise ValueError(f"--track {min(missing)} needs its package: pip install {min(missing)}")
+    accelerator = Accelerator(mixed_precision=precision, log_with=list(track), project_dir=folder.path)
     accelerator.init_trackers("riffle")
     return accelerator
 

@@ -104,14 +104,20 @@ def presets() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
-def recipe_named(name: str | Path) -> Recipe:
+def recipe_named(name: str | Path, *, model: object = None) -> Recipe:
     """A recipe that comes along, or one in a TOML file (a run's ``recipe.toml`` too).
 
     Settings that a file does not give are those of the recipe that it names as ``base``, or else the defaults.
 
+    Args:
+        name: of the recipe or the file; ``paper`` is what the paper of the model says.
+        model: the network's name.
+
     Raises:
-        ValueError: neither, or a file with settings that do not exist.
+        ValueError: neither, a file with settings that do not exist, or a model whose paper's recipe is not here.
     """
+    if name == "paper":
+        name = _of_the_paper(str(model))
     path = _FOLDER / f"{name}.toml" if str(name) in presets() else Path(name)
     if not path.is_file():
         raise ValueError(f"no recipe called {name}: a TOML file, or one of {', '.join(presets())}")
@@ -127,3 +133,10 @@ def recipe_named(name: str | Path) -> Recipe:
     if base is not None and base not in presets():
         raise ValueError(f"{path} is based on {base!r}, which is none of {', '.join(presets())}")
     return (recipe_named(base) if base else Recipe()).with_changes(**settings)
+
+
+def _of_the_paper(model: str) -> str:
+    for family in ("shufflenet", "mobilenet"):
+        if model.startswith(family):
+            return f"paper_{family}"
+    raise ValueError(f"the papers' recipes are here for ShuffleNet and MobileNet, not for {model}")
