@@ -170,7 +170,7 @@ def test_pictures_that_changed_are_not_called_held_out(folder_of_digits, tmp_pat
 
 def test_settings_may_change_until_something_is_saved(folder_of_digits, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="transfer is all"):
-        fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(transfer="nonsense"))
+        fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(transfer="nonsense"), model="shufflenet_v2_x0_5")
     fit_broken_off(monkeypatch, 1, folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=9))
     run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1))
     assert run.recipe.epochs == Run.open(tmp_path / "run").recipe.epochs == 1
