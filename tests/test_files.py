@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from riffle.files import remove_drafts, replacing, replacing_folder, replacing_parts, write_text
+from riffle.files import remove_drafts, replacing, replacing_folder, replacing_parts, write_csv, write_json, write_text
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -13,6 +15,20 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     write_text(path, "two")
     assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
     assert path.read_text() == "two"
+
+
+def test_rows_and_values_are_written_as_they_are_or_not_at_all(tmp_path):
+    table, values = tmp_path / "rows.csv", tmp_path / "values.json"
+    write_csv(table, [{"name": "a, b", "ms": 1.5}, {"name": "é", "ms": None}])
+    assert table.read_bytes().decode("utf-8") == 'name,ms\n"a, b",1.5\né,\n'
+    with pytest.raises(ValueError, match="extra"):
+        write_csv(table, [{"name": "a"}, {"name": "b", "extra": 1}])
+    assert table.read_text(encoding="utf-8").startswith("name,ms\n")
+    write_json(values, {"name": "é", "sides": [1, None]})
+    assert json.loads(values.read_text(encoding="utf-8")) == {"name": "é", "sides": [1, None]}
+    with pytest.raises(TypeError):
+        write_json(values, {"name": object()})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "values.json"]
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):

@@ -11,7 +11,7 @@ from pictures import encoded
 from riffle.cli import COMMANDS
 from riffle.cli.app import run as run_command
 
-FAST = ["--model", "shufflenet_v1_g3_x0_25", "--epochs", "1", "--size", "32", "--batch-size", "16", "--no-flip"]
+FAST = ["--model", "lenet", "--epochs", "1", "--size", "64", "--batch-size", "16", "--no-flip"]
 
 
 def said(capsys, *arguments: object) -> tuple[int, str, str]:

@@ -20,6 +20,7 @@ from riffle.training.recipe import Recipe
 from riffle.training.run import Run
 from riffle.verbs.train import train
 from riffle.weights.record import COST
+from tiny import tiny
 
 RECIPE = Recipe(
     optimizer="sgd",
@@ -35,8 +36,8 @@ RECIPE = Recipe(
 )
 
 
-def fitted(pictures, out, recipe=RECIPE, model="shufflenet_v2_x0_5", **more) -> Run:
-    return train(pictures, model=model, out=out, recipe=recipe, reporter=Reporter(quiet=True), **more)
+def fitted(pictures, out, recipe=RECIPE, model=None, **more) -> Run:
+    return train(pictures, model=model or tiny(), out=out, recipe=recipe, reporter=Reporter(quiet=True), **more)
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -64,7 +65,7 @@ def test_sixteen_pictures_are_learned_by_heart(tmp_path):
         jitter=0.0,
         label_smoothing=0.0,
     )
-    run = fitted(pictures, tmp_path / "run", plain)
+    run = fitted(pictures, tmp_path / "run", plain, model="shufflenet_v2_x0_5")
     losses = [entry["train_loss"] for entry in run.history]
     assert losses[-1] < 0.1 < 0.3 < losses[0]
 
@@ -120,9 +121,9 @@ def test_adamw_resumes_to_the_bit_too(folder_of_digits, tmp_path, monkeypatch):
 
 
 def test_same_seed_same_weights_other_seed_other_weights(folder_of_digits, tmp_path):
-    short = RECIPE.with_changes(epochs=1)
-    one, same = (fitted(folder_of_digits, tmp_path / name, short) for name in ("one", "same"))
-    other = fitted(folder_of_digits, tmp_path / "other", short.with_changes(seed=4))
+    short = RECIPE.with_changes(epochs=1, size=64)
+    one, same = (fitted(folder_of_digits, tmp_path / name, short, model="lenet") for name in ("one", "same"))
+    other = fitted(folder_of_digits, tmp_path / "other", short.with_changes(seed=4), model="lenet")
     assert_same(one, same)
     assert not torch.equal(weights(one)["network.classifier.weight"], weights(other)["network.classifier.weight"])
 
@@ -149,14 +150,15 @@ def test_the_folder_tells_the_whole_story(finished_run):
 
 def test_a_finished_run_is_shown_again_without_training(finished_run, monkeypatch):
     monkeypatch.setattr(loop._Training, "_step", lambda *_: pytest.fail("trained again"))
-    again = fitted(finished_run.setup.data, finished_run.folder.path, finished_run.recipe)
+    data, model = finished_run.setup.data, finished_run.setup.model
+    again = fitted(data, finished_run.folder.path, finished_run.recipe, model=model)
     assert again.state.best == finished_run.state.best
 
 
 def test_another_runs_folder_is_left_alone(finished_run, tmp_path):
     other = finished_run.recipe.with_changes(epochs=5, lr=0.3)
     with pytest.raises(ValueError, match=r"holds another run \(epochs 8, not 5; lr 0.03, not 0.3\)"):
-        fitted(finished_run.setup.data, finished_run.folder.path, other)
+        fitted(finished_run.setup.data, finished_run.folder.path, other, model=finished_run.setup.model)
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(ValueError, match="exists and is not a run"):
         fitted(finished_run.setup.data, tmp_path, other)
@@ -172,7 +174,7 @@ def test_pictures_that_changed_are_not_called_held_out(folder_of_digits, tmp_pat
 
 def test_settings_may_change_until_something_is_saved(folder_of_digits, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="transfer is all"):
-        fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(transfer="nonsense"))
+        fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(transfer="nonsense"), model="shufflenet_v2_x0_5")
     fit_broken_off(monkeypatch, 1, folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=9))
     run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1))
     assert run.recipe.epochs == Run.open(tmp_path / "run").recipe.epochs == 1
@@ -186,7 +188,7 @@ def test_a_damaged_checkpoint_is_said_and_kept(folder_of_digits, tmp_path):
         with pytest.raises(ValueError, match=r"checkpoint .* is damaged; remove it to start this run anew"):
             fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1))
         assert run.folder.checkpoint.read_bytes() == damaged
-    assert riffle.load(tmp_path / "run") is not None
+    assert riffle.load(tmp_path / "run", network=tiny()) is not None
 
 
 def test_a_loss_that_explodes_is_said(folder_of_digits, tmp_path):
@@ -203,7 +205,8 @@ def test_no_worker_process_outlives_a_training(folder_of_digits, tmp_path):
 
 def test_two_processes_do_not_share_a_folder(finished_run):
     with finished_run.folder.locked(), pytest.raises(ValueError, match="another process is training in"):
-        fitted(finished_run.setup.data, finished_run.folder.path, finished_run.recipe)
+        data, model = finished_run.setup.data, finished_run.setup.model
+        fitted(data, finished_run.folder.path, finished_run.recipe, model=model)
 
 
 def test_a_model_trained_in_mixed_precision_is_a_plain_one(folder_of_digits, tmp_path):
@@ -222,20 +225,15 @@ def test_patience_stops_early(folder_of_digits, tmp_path):
 def test_a_head_alone_learns_and_the_rest_stays(finished_run, tmp_path):
     start = finished_run.folder.best
     recipe = RECIPE.with_changes(epochs=1, transfer="head")
-    run = fitted(finished_run.setup.data, tmp_path / "run", recipe, weights=finished_run.folder.path)
+    model, weights = finished_run.setup.model, finished_run.folder.path
+    run = fitted(finished_run.setup.data, tmp_path / "run", recipe, model=model, weights=weights)
     before, after = load_file(start / "model.safetensors"), run.model.state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"classifier"}
 
 
 def test_a_users_own_network_trains(folder_of_digits, tmp_path):
-    own = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 3, 2),
-        torch.nn.ReLU(),
-        torch.nn.AdaptiveAvgPool2d(1),
-        torch.nn.Flatten(),
-        torch.nn.Linear(8, 3),
-    )
+    own = tiny()
     before = own[0].weight.clone()
     run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1), model=own)
     assert torch.equal(before, own[0].weight)

@@ -17,7 +17,7 @@ PREPROCESSING = riffle.Preprocessing(size=64, resize=64)
 
 @pytest.mark.parametrize(
     ("name", "shuffles"),
-    [("shufflenet_v2_x0_5", True), ("lenet", False), ("mobilenet_v2", False)],
+    [("shufflenet_v2_x0_5", True), ("lenet", False), pytest.param("mobilenet_v2", False, marks=pytest.mark.slow)],
 )
 def test_only_a_network_with_shuffles_to_remove_has_forms(name, shuffles):
     network = riffle.create(name, num_classes=3, **({"size": 64} if name == "lenet" else {}))

@@ -57,7 +57,7 @@ def test_what_is_saved_comes_back(tmp_path, network):
         assert torch.equal(loaded(x), network.eval()(x))
 
 
-@pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0"])
+@pytest.mark.parametrize("name", ["repvgg_a0", pytest.param("mobileone_s0", marks=pytest.mark.slow)])
 def test_collapsed_branches_come_back(tmp_path, name):
     network = fuse(small(name))
     save_folder(network, tmp_path / "net", Record())

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from riffle.profiling.cost import Profile
 from riffle.profiling.formulas import Kind
-from riffle.profiling.operations import Operation
+from riffle.profiling.operations import Operation, Window
 from riffle.profiling.timing import Timing
 
 WIDE = 1.15
@@ -154,35 +154,23 @@ class _Convolution:
     """Of the output, over all pictures."""
     c1: int
     c2: int
-    groups: int
-    kernel: int
-    """Pixels of the kernel."""
+    window: Window
     item: int
     """Bytes of an element."""
 
 
 def _convolutions(network: _Network) -> Iterator[_Convolution]:
     for index, operation in enumerate(network.operations):
-        if operation.kind is Kind.CONVOLUTION and operation.inputs and len(operation.output) == 4:
-            kernel, groups = _kernel_and_groups(operation)
+        if operation.window is not None and operation.inputs and len(operation.output) == 4:
             pixels = operation.output[0] * prod(operation.output[2:])
             c1, c2 = operation.inputs[0][1], operation.output[1]
-            yield _Convolution(index, pixels, c1, c2, groups, kernel, _item(operation))
-
-
-def _kernel_and_groups(operation: Operation) -> tuple[int, int]:
-    """A convolution's kernel in pixels and its groups."""
-    words = operation.detail.split()
-    kernel = prod(int(side) for side in words[0].split("x"))
-    if "depthwise" in words:
-        return kernel, operation.inputs[0][1]
-    return kernel, int(words[words.index("groups") + 1]) if "groups" in words else 1
+            yield _Convolution(index, pixels, c1, c2, operation.window, _item(operation))
 
 
 def _widths(network: _Network) -> Iterator[Breach]:
     """G1: memory access h w (c1 + c2) + c1 c2 of a 1x1 against its least, 2 sqrt(h w B) + B / (h w), B = h w c1 c2."""
     for conv in _convolutions(network):
-        if conv.kernel == conv.groups == 1 and "stride" not in network.operations[conv.index].detail:
+        if prod(conv.window.kernel) == conv.window.groups == conv.window.stride == 1:
             weights = conv.c1 * conv.c2
             access = conv.pixels * (conv.c1 + conv.c2) + weights
             least = 2 * conv.pixels * sqrt(weights) + weights
@@ -196,13 +184,14 @@ def _widths(network: _Network) -> Iterator[Breach]:
 def _groups(network: _Network) -> Iterator[Breach]:
     """G2: memory access of a grouped convolution against the dense one of as many MACs, 1 / sqrt(g) as wide."""
     for conv in _convolutions(network):
-        if 1 < conv.groups < min(conv.c1, conv.c2):
-            weights = conv.kernel * conv.c1 * conv.c2 / conv.groups
+        groups = conv.window.groups
+        if 1 < groups < min(conv.c1, conv.c2):
+            weights = prod(conv.window.kernel) * conv.c1 * conv.c2 / groups
             maps = conv.pixels * (conv.c1 + conv.c2)
-            access, dense = maps + weights, maps / sqrt(conv.groups) + weights
+            access, dense = maps + weights, maps / sqrt(groups) + weights
             if access > WIDE * dense:
-                what = f"convolutions of {conv.groups} groups"
-                advice = f"dense ones {1 / sqrt(conv.groups):.2f} times as wide compute as much"
+                what = f"convolutions of {groups} groups"
+                advice = f"dense ones {1 / sqrt(groups):.2f} times as wide compute as much"
                 yield Breach("G2", what, advice, conv.index, (access - dense) * conv.item, dense / access)
 
 
@@ -278,7 +267,8 @@ def _movement(network: _Network, index: int) -> tuple[str, str]:
         before = index
         while operations[before].kind is not Kind.CONVOLUTION and operations[before].sources:
             before = operations[before].sources[0]
-        if "groups" in operations[before].detail:
+        window = operations[before].window
+        if window is not None and window.groups > 1 and not window.is_depthwise:
             return "channel shuffles behind grouped convolutions", "dense convolutions need none (ShuffleNet V2)"
         return "channel shuffles", "riffle.unshuffle removes them"
     if operations[index].name == "cat":
@@ -296,7 +286,7 @@ def is_shuffle(operations: Sequence[Operation], index: int) -> bool:
     operation = operations[index]
     if "channel_shuffle" in operation.name:
         return True
-    if operation.name != "clone" or operation.detail != "axes 1 and 2 swapped" or index + 1 == len(operations):
+    if not operation.is_swapped or index + 1 == len(operations):
         return False
     after, shape = operations[index + 1], operation.output
     return after.kind is Kind.VIEW and len(shape) >= 4 and after.output[1] == shape[1] * shape[2]

@@ -17,14 +17,38 @@ from riffle.profiling.formulas import KEEPS_FOR_BACKWARD, Kind, work
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """What a convolution looks at and how it moves on."""
+
+    kernel: tuple[int, ...]
+    """Height and width; fewer or more sides for sequences and volumes."""
+    stride: int
+    """Of the sides the largest, as the dilation."""
+    dilation: int
+    groups: int
+    is_depthwise: bool
+    is_transposed: bool
+
+    def __str__(self) -> str:
+        words = ["x".join(str(side) for side in self.kernel)]
+        words += ["depthwise"] if self.is_depthwise else [f"groups {self.groups}"] if self.groups > 1 else []
+        words += [f"stride {self.stride}"] if self.stride > 1 else []
+        words += [f"dilation {self.dilation}"] if self.dilation > 1 else []
+        words += ["transposed"] if self.is_transposed else []
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One operation with its shapes and counts; elements and bytes are those read and written."""
 
     name: str
     """As torch dispatches it, as in ``convolution``."""
     kind: Kind
-    detail: str
-    """What tells it from others of its name, as in ``1x1`` or ``3x3 depthwise stride 2``."""
+    window: Window | None
+    """A convolution's; None for all others."""
+    is_swapped: bool
+    """Whether it is a copy with axes 1 and 2 swapped, as a shuffle makes."""
     module: str
     """Path of the module that ran it; empty for the network itself."""
     inputs: tuple[tuple[int, ...], ...]
@@ -43,6 +67,11 @@ class Operation:
     """Bytes read and written."""
     live: int
     """Bytes of activations that are alive when it has run, its output included."""
+
+    @property
+    def detail(self) -> str:
+        """What tells it from others of its name, as in ``1x1`` or ``3x3 depthwise stride 2``."""
+        return "axes 1 and 2 swapped" if self.is_swapped else str(self.window or "")
 
     @property
     def memory_access(self) -> int:
@@ -179,7 +208,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return Operation(
             name=func.overloadpacket.__name__,
             kind=kind,
-            detail=_detail(func, args),
+            window=_window(func, args),
+            is_swapped=_is_swapped(func, args),
             module=self.paths[-1],
             inputs=tuple(tuple(tensor.shape) for tensor in inputs if _storage(tensor) not in self.weights),
             output=tuple(outputs[0].shape) if outputs else (),
@@ -207,17 +237,22 @@ def _tensors(values: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
-def _detail(func: Any, args: Sequence[Any]) -> str:
-    """A convolution's kernel, groups, stride and dilation in words; of a copy, whether it shuffles."""
-    if func.overloadpacket is torch.ops.aten.clone:
-        return "axes 1 and 2 swapped" if args[0].ndim >= 4 and 0 < args[0].stride(1) < args[0].stride(2) else ""
+def _window(func: Any, args: Sequence[Any]) -> Window | None:
     if func.overloadpacket is not torch.ops.aten.convolution:
-        return ""
+        return None
     x, weight, _, stride, _, dilation, transposed, _, groups = args
-    words = ["x".join(str(side) for side in weight.shape[2:])]
-    channels = x.shape[1]
-    words += ["depthwise"] if groups == channels > 1 else [f"groups {groups}"] if groups > 1 else []
-    words += [f"stride {max(stride)}"] if max(stride) > 1 else []
-    words += [f"dilation {max(dilation)}"] if max(dilation) > 1 else []
-    words += ["transposed"] if transposed else []
-    return " ".join(words)
+    return Window(
+        kernel=tuple(weight.shape[2:]),
+        stride=max(stride),
+        dilation=max(dilation),
+        groups=groups,
+        is_depthwise=groups == x.shape[1] > 1,
+        is_transposed=transposed,
+    )
+
+
+def _is_swapped(func: Any, args: Sequence[Any]) -> bool:
+    if func.overloadpacket is not torch.ops.aten.clone:
+        return False
+    x = args[0]
+    return bool(x.ndim >= 4 and 0 < x.stride(1) < x.stride(2))
