@@ -10,7 +10,6 @@ as they come, so that an interrupted series is not lost; what is there already i
 """
 
 import argparse
-import csv
 import json
 import resource
 import statistics
@@ -21,6 +20,8 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+
+import rows
 
 from riffle.hardware import environment
 
@@ -77,7 +78,7 @@ def one_training(name: str, seed: int, folder: Path) -> dict[str, Any]:
 def accuracy(options: argparse.Namespace) -> None:
     """Every experiment with every seed, seed by seed, so that a broken series has all experiments."""
     chosen = options.only.split(",") if options.only else list(EXPERIMENTS)
-    done = {(row["experiment"], int(row["seed"])) for row in _rows(options.out)}
+    done = {(row["experiment"], int(row["seed"])) for row in rows.read(options.out)}
     for seed in range(options.seeds):
         for name in (name.strip() for name in chosen):
             if (name, seed) in done:
@@ -152,7 +153,7 @@ def speed(options: argparse.Namespace) -> None:
                 **environment(),
             },
         )
-    print("median ratio", statistics.median(float(row["ratio"]) for row in _rows(options.out)))
+    print("median ratio", statistics.median(float(row["ratio"]) for row in rows.read(options.out)))
 
 
 def memory(options: argparse.Namespace) -> None:
@@ -223,20 +224,8 @@ def _private_megabytes() -> float:
     return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024 / 1e6
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def _add(path: Path, row: dict[str, Any]) -> None:
-    is_new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+    rows.add(path, row)
     print(*list(row.values())[:9])
 
 

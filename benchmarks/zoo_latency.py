@@ -8,7 +8,6 @@ how well MACs, memory access and both together rank the latencies (Spearman).
     python benchmarks/zoo_latency.py correlate benchmarks/zoo_latency.csv
 """
 
-import csv
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import rows
 import torch
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
@@ -62,7 +62,7 @@ def row_of(name: str) -> dict[str, Any]:
 
 def _exported(network: nn.Module, size: int, folder: Path) -> Callable[[], object]:
     path = folder / "network.onnx"
-    onnx.export(network, Preprocessing(size=size), path)
+    onnx.export(network, Preprocessing(size=size, resize=size), path)
     session = riffle.Session(path, threads=1)
     pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
     return lambda: session.probabilities(pixels)
@@ -81,32 +81,23 @@ def _columns(way: str, latency: Latency | None) -> dict[str, Any]:
 
 def run(path: Path, pattern: str) -> None:
     """Add a row for each network that has none yet; every third first, so that a part of them shows all sizes."""
-    done = set()
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            done = {row["network"] for row in csv.DictReader(file)}
+    done = {row["network"] for row in rows.read(path)}
     facts = {"threads": 1, **environment()}
     entries = sorted(catalogue(pattern), key=lambda entry: entry["macs"])
     for entry in (entry for start in range(3) for entry in entries[start::3]):
         if entry["name"] in done:
             continue
         row = {**row_of(entry["name"]), **facts}
-        is_new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+        rows.add(path, row)
         sys.stderr.write(f"{entry['name']} {row['eager_ms']} {row['onnxruntime_ms']}\n")
 
 
 def correlations(path: Path) -> dict[str, dict[str, float]]:
     """Rank correlations of each way's latency with what is counted."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    measured = rows.read(path)
     found = {}
     for way in ("eager", "onnxruntime"):
-        have = [row for row in rows if row[f"{way}_ms"]]
+        have = [row for row in measured if row[f"{way}_ms"]]
         counts = np.array([[float(row[key]) for key in ("macs", "memory_access", "operations")] for row in have])
         ms = np.array([float(row[f"{way}_ms"]) for row in have])
         measures = {

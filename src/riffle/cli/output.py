@@ -1,5 +1,7 @@
 """How commands speak: plain lines and small tables."""
 
+import os
+
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -8,8 +10,9 @@ from riffle.training.progress import Reporter
 
 
 def reporter() -> Reporter:
-    """Progress on standard output."""
-    return Reporter(Console(highlight=False, markup=False, emoji=False, soft_wrap=True))
+    """Progress on standard output; of several processes that work together only the first one speaks."""
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return Reporter(console, quiet=os.environ.get("RANK", "0") != "0")
 
 
 def next_steps(show: Reporter, *steps: tuple[str, str]) -> None:

@@ -74,7 +74,7 @@ def train(
         OSError: the disk is full; what was saved before is kept.
     """
     is_first = PartialState().is_main_process
-    reporter = reporter or Reporter(quiet=not is_first)
+    reporter = reporter if reporter and is_first else Reporter(quiet=not is_first)
     recipe = recipe or default_recipe(data, has_weights=weights is not None or isinstance(model, nn.Module))
     split = images.read(data, validation=recipe.validation, seed=recipe.seed)
     _say_data(split, reporter)

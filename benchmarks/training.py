@@ -1,0 +1,209 @@
+"""What training reaches and how fast it is: transfer learning, kept features, throughput, optimizers.
+
+Accuracies are those of the best epoch on the held-out pictures. A series adds lines to its CSV file as they come, and
+does not run again what is there. DATA is a folder with the folders cats_dogs, hymenoptera and paintings.
+
+    python benchmarks/training.py transfer DATA --out benchmarks/transfer.csv
+    python benchmarks/training.py optimizers --out benchmarks/optimizers.csv
+    python benchmarks/training.py head DATA/cats_dogs --out benchmarks/head.csv
+    python benchmarks/training.py throughput DATA/cats_dogs --out benchmarks/throughput.csv
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import rows
+import torch
+import torch.nn.functional as F
+
+import riffle
+from riffle.hardware import cores, environment
+from riffle.training.progress import Reporter
+from riffle.training.recipe import Recipe, recipe_named
+
+SETS = ("cats_dogs", "hymenoptera", "paintings")
+MODES: dict[str, tuple[str | None, str, dict[str, Any]]] = {
+    # weights, recipe, changes
+    "head": ("package", "head", {}),
+    "last:1": ("package", "finetune", {"transfer": "last:1", "epochs": 5}),
+    "all": ("package", "finetune", {"epochs": 5, "layer_decay": 0.8}),
+    "from scratch": (None, "scratch", {"epochs": 20}),
+}
+OPTIMIZERS = {
+    f"{optimizer}, {schedule}": {"optimizer": optimizer, "schedule": schedule, "lr": lr, "weight_decay": decay}
+    for (optimizer, lr, decay), schedule in product(
+        (("sgd", 0.02, 4e-4), ("adamw", 1e-3, 0.01)), ("constant", "step", "cosine")
+    )
+}
+
+
+def transfer(options: argparse.Namespace) -> None:
+    """EfficientNet-Lite0 with ImageNet weights, in the three ways and from scratch."""
+    for seed, name, mode in product(range(options.seeds), SETS, MODES):
+        weights, recipe, changes = MODES[mode]
+        chosen = recipe_named(recipe).with_changes(size=options.size, seed=seed, **changes)
+        key = {"data": name, "transfer": mode, "seed": seed}
+        _train(options, key, options.data / name, "efficientnet_lite0", chosen, weights)
+
+
+def optimizers(options: argparse.Namespace) -> None:
+    """The LeNet-like network and ResNet-18 on the digits: which optimizer, with which learning rate, wins where?"""
+    for seed, model, name in product(range(options.seeds), ("lenet", "resnet18"), OPTIMIZERS):
+        chosen = recipe_named("digits").with_changes(
+            size=64, epochs=6, drop_epochs=2, label_smoothing=0.0, seed=seed, **OPTIMIZERS[name]
+        )
+        _train(options, {"model": model, "optimizer": name, "seed": seed}, "digits", model, chosen, None)
+
+
+def _train(
+    options: argparse.Namespace,
+    key: dict[str, Any],
+    data: str | Path,
+    model: str,
+    recipe: Recipe,
+    weights: str | None,
+) -> None:
+    """One training and its line, unless it is there."""
+    if any(all(row[name] == str(value) for name, value in key.items()) for row in rows.read(options.out)):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        run = riffle.train(
+            data, model=model, out=Path(folder) / "run", recipe=recipe, weights=weights, reporter=Reporter(quiet=True)
+        )
+        seconds = time.perf_counter() - began
+    best = run.state.best
+    assert best is not None
+    speed = median(entry["images_per_second"] for entry in run.history)
+    rows.add(
+        options.out,
+        {
+            **key,
+            "model": model,
+            "top1": best["top1"],
+            "epoch": best["epoch"],
+            "epochs": len(run.history),
+            "seconds_per_epoch": round(len(run.split.train) / speed, 3),
+            "seconds": round(seconds, 1),
+            "pictures": len(run.split.train),
+            "held_out": len(run.validation),
+            "size": recipe.size,
+            "threads": run.setup.threads,
+            **environment(),
+        },
+    )
+
+
+def head(options: argparse.Namespace) -> None:
+    """An epoch of a head on kept features, and one that runs the frozen network; in turn, one thread."""
+    from riffle.training.loop import _Training
+    from riffle.training.run import RunFolder, Setup
+
+    recipe = recipe_named("head").with_changes(epochs=10_000, size=options.size)
+    split = riffle.data.images.read(options.data, validation=recipe.validation, seed=0)
+
+    def training(folder: str, *, varies: bool) -> Any:
+        network = riffle.create("efficientnet_lite0", weights="package", num_classes=len(split.train.classes))
+        chosen = recipe.with_changes(flip=varies)  # mirrored pictures cannot be kept
+        setup = Setup(str(options.data), "efficientnet_lite0", "package", chosen, split.fingerprint)
+        return _Training(network, split, setup, RunFolder(Path(folder)), Reporter(quiet=True))
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        kept, whole = training(one, varies=False), training(other, varies=True)
+        for round_ in range(options.rounds):
+            seconds = [_seconds(kept.epoch), _seconds(whole.epoch)]
+            row = {"round": round_, "kept_seconds": round(seconds[0], 4), "whole_seconds": round(seconds[1], 3)}
+            row |= {"ratio": round(seconds[1] / seconds[0], 1), "pictures": len(split.train), "size": options.size}
+            rows.add(options.out, {**row, "threads": 1, **environment()})
+
+
+def throughput(options: argparse.Namespace) -> None:
+    """Pictures a second of our loop and of a plain one of PyTorch, on the same network and data; in turn."""
+    for round_ in range(options.rounds):
+        for name, loop in {"riffle": _ours, "plain": _plain, "plain, channels last": _plain_channels_last}.items():
+            speed = loop(options.data, options.model, options.size)
+            row = {"round": round_, "loop": name, "images_per_second": round(speed, 1), "model": options.model}
+            rows.add(options.out, {**row, "size": options.size, "threads": torch.get_num_threads(), **environment()})
+
+
+def _ours(data: Path, model: str, size: int) -> float:
+    recipe = Recipe(epochs=2, size=size, optimizer="sgd", lr=0.01, jitter=0.0, label_smoothing=0.0, crop_area=0.25)
+    with tempfile.TemporaryDirectory() as folder:
+        run = riffle.train(data, model=model, out=Path(folder) / "run", recipe=recipe, reporter=Reporter(quiet=True))
+    return float(run.history[-1]["images_per_second"])  # the second epoch: workers are there
+
+
+def _plain_channels_last(data: Path, model: str, size: int) -> float:
+    return _plain(data, model, size, layout=torch.channels_last)
+
+
+def _plain(data: Path, model: str, size: int, layout: torch.memory_format = torch.contiguous_format) -> float:
+    """What a tutorial writes: torchvision's folder and transforms, a DataLoader, SGD."""
+    import sys
+    import types
+
+    # its compiled operators do not load beside a CPU build of torch, and none is needed
+    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
+    from torchvision import transforms
+    from torchvision.datasets import ImageFolder
+
+    vary = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(size, scale=(0.25, 1.0)),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    folder = ImageFolder(data / "train", vary)
+    loader = torch.utils.data.DataLoader(
+        folder, 32, shuffle=True, num_workers=max(0, cores() - 1), persistent_workers=cores() > 1
+    )
+    network = riffle.create(model, num_classes=len(folder.classes)).train().to(memory_format=layout)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.05)
+
+    def epoch() -> None:
+        for images, labels in loader:
+            loss = F.cross_entropy(network(images.to(memory_format=layout)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+
+    epoch()
+    return len(folder) / _seconds(epoch)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Run one series."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    series = parser.add_subparsers(dest="series", required=True)
+    for call, size in ((transfer, 128), (optimizers, 64), (head, 224), (throughput, 128)):
+        one = series.add_parser(call.__name__, help=call.__doc__)
+        if call is not optimizers:
+            one.add_argument("data", type=Path)
+        one.add_argument("--out", type=Path, required=True)
+        one.add_argument("--size", type=int, default=size)
+        one.add_argument("--seeds", type=int, default=3)
+        one.add_argument("--rounds", type=int, default=5)
+        one.add_argument("--model", default="shufflenet_v2_x1_0")
+        one.set_defaults(call=call)
+    options = parser.parse_args()
+    options.call(options)
+
+
+if __name__ == "__main__":
+    main()
