@@ -3,10 +3,10 @@
 python tools/write_tables.py
 """
 
-import csv
 import re
 import sys
 from pathlib import Path
+from statistics import mean, median, stdev
 from typing import Any
 
 from riffle.deployment.runtimes import BEST_FORM, RUNTIMES
@@ -15,6 +15,7 @@ from riffle.profiling.lab import NOTICEABLE, effect
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import rows  # noqa: E402
 from zoo_latency import correlations  # noqa: E402
 
 COLUMNS = {
@@ -26,32 +27,30 @@ COLUMNS = {
 
 def main() -> None:
     """Every table between its marks."""
-    shuffles = _read("shuffle_free.csv")
+    shuffles = rows.read(ROOT / "benchmarks/shuffle_free.csv")
     for name, columns in COLUMNS.items():
         is_whole = len(columns) == 4
         chosen = shuffles if is_whole else [row for row in shuffles if row["network"].endswith("x1_0")]
         _fill(ROOT / name, "table", [columns, *_lines(chosen, whole=is_whole)])
-    _fill(ROOT / "docs/profiling.md", "guidelines", _guidelines(_read("guidelines.csv")))
+    _fill(ROOT / "docs/profiling.md", "guidelines", _guidelines(rows.read(ROOT / "benchmarks/guidelines.csv")))
     _fill(ROOT / "docs/profiling.md", "correlations", _correlations(ROOT / "benchmarks/zoo_latency.csv"))
-
-
-def _read(name: str) -> list[dict[str, str]]:
-    with (ROOT / "benchmarks" / name).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    _fill(ROOT / "docs/training.md", "transfer", _transfer(rows.read(ROOT / "benchmarks/transfer.csv")))
+    optimizers = _spreads(rows.read(ROOT / "benchmarks/optimizers.csv"), "optimizer", "model", "top1")
+    _fill(ROOT / "docs/training.md", "optimizers", optimizers)
 
 
 def _fill(path: Path, mark: str, lines: list[tuple[str, ...]]) -> None:
-    heading, *rows = lines
-    table = "\n".join(f"| {' | '.join(line)} |" for line in (heading, ("---",) * len(heading), *rows))
+    heading, *others = lines
+    table = "\n".join(f"| {' | '.join(line)} |" for line in (heading, ("---",) * len(heading), *others))
     text = path.read_text(encoding="utf-8")
     filled = re.sub(rf"(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)", rf"\g<1>{table}\n\g<2>", text, flags=re.DOTALL)
     path.write_text(filled, encoding="utf-8")
 
 
-def _guidelines(rows: list[dict[str, str]]) -> list[tuple[str, ...]]:
+def _guidelines(settings_timed: list[dict[str, str]]) -> list[tuple[str, ...]]:
     """How much faster the setting that follows each guideline is than the one that breaks it most."""
     tables: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row in rows:
+    for row in settings_timed:
         tables.setdefault((row["guideline"], row["scale"]), []).append(row)
     lines: list[tuple[str, ...]] = [
         ("guideline", "widths", "here", "the paper's phone", "the paper's GPU", "holds here")
@@ -76,10 +75,10 @@ def _correlations(path: Path) -> list[tuple[str, ...]]:
     ]
 
 
-def _lines(rows: list[dict[str, str]], *, whole: bool) -> list[tuple[str, ...]]:
+def _lines(files: list[dict[str, str]], *, whole: bool) -> list[tuple[str, ...]]:
     """A line for each network, runtime and precision: plain, then ours, then how many times as fast."""
     found: dict[tuple[str, str], dict[Any, float]] = {}
-    for row in rows:
+    for row in files:
         if row["file"] == "riffle" and row["form"] != BEST_FORM:
             continue
         runtime = RUNTIMES[row["runtime"]].title + ("" if row["precision"] == "float32" else f", {row['precision']}")
@@ -93,6 +92,35 @@ def _lines(rows: list[dict[str, str]], *, whole: bool) -> list[tuple[str, ...]]:
         )
         for (network, runtime), times in found.items()
     ]
+
+
+def _transfer(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
+    """Accuracies of every way on every set, and what an epoch takes on the largest."""
+    heading, *lines = _spreads(trained, "transfer", "data", "top1")
+    largest = max(trained, key=lambda row: int(row["pictures"]))
+    seconds = {
+        way: median(float(row["seconds_per_epoch"]) for row in trained if (row["transfer"], row["data"]) == key)
+        for way, *_ in lines
+        for key in [(way, largest["data"])]
+    }
+    title = f"an epoch of {largest['pictures']} pictures, s"
+    return [(*heading, title), *((*line, f"{seconds[line[0]]:.3g}") for line in lines)]
+
+
+def _spreads(trained: list[dict[str, str]], down: str, across: str, what: str) -> list[tuple[str, ...]]:
+    """Mean ± standard deviation over the seeds, for each value of two columns."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in trained:
+        found.setdefault(row[down], {}).setdefault(row[across], []).append(float(row[what]))
+    columns = list(dict.fromkeys(row[across] for row in trained))
+    lines = [(name, *(_spread(values.get(column, [])) for column in columns)) for name, values in found.items()]
+    return [(down, *columns), *lines]
+
+
+def _spread(values: list[float]) -> str:
+    if len(values) < 2:
+        return f"{values[0]:.1f}" if values else ""
+    return f"{mean(values):.1f} ± {stdev(values):.1f}"
 
 
 WAYS = ("hot", "cold")
