@@ -1,4 +1,4 @@
-"""The page of an audit: what is wrong with a folder of pictures, with the pictures."""
+"""The page of an audit: what is wrong with a set of pictures, with the pictures."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def write_audit(path: Path, found: Audit) -> None:
         "classes": [(name, [counts[part][name] for part in parts]) for name in classes],
         "sides": found.shorter_sides(),
         "pairs": [
-            (pair, [thumbnail(Path(found.folder) / entry.path) for entry in (pair.first, pair.second)])
+            (pair, [thumbnail(entry.read()) for entry in (pair.first, pair.second)])
             for pair in worst_first[:MOST_PAIRS]
         ],
         "others": worst_first[MOST_PAIRS:],

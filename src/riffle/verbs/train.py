@@ -10,7 +10,7 @@ from torch import nn
 
 from riffle import zoo
 from riffle.card import card_of
-from riffle.data import images
+from riffle.data import images, sources
 from riffle.data.images import Split
 from riffle.hardware import compute_threads, environment
 from riffle.pages.report import ReportFacts, write_report
@@ -65,7 +65,7 @@ def train(
     torch.manual_seed(recipe.seed)
     network = _network(model, weights, recipe, split, reporter)
     setup = Setup(
-        data=str(data) if str(data) in images.BUILT_IN else str(Path(data).resolve()),
+        data=sources.whereabouts(data),
         model=card_of(network).name or type(network).__name__,
         weights=None if weights is None else str(weights),
         recipe=recipe,
@@ -88,7 +88,7 @@ def train(
 
 def default_recipe(data: str | Path, *, has_weights: bool) -> Recipe:
     """The preset that suits: ``digits`` for the digits, ``finetune`` to start from weights, else ``scratch``."""
-    if str(data) in images.BUILT_IN:
+    if str(data) in sources.BUILT_IN:
         return PRESETS[str(data)]
     return PRESETS["finetune" if has_weights else "scratch"]
 
@@ -122,8 +122,7 @@ def _say_data(split: Split, reporter: Reporter) -> None:
     if split.unreadable:
         reporter.say(f"{len(split.unreadable)} unreadable {'file' if len(split.unreadable) == 1 else 'files'} skipped")
     if split.ignored:
-        endings = ", ".join(f"{count} {ending}" for ending, count in sorted(split.ignored.items()))
-        reporter.say(f"not pictures by their names, ignored: {endings}")
+        reporter.say("ignored: " + ", ".join(f"{count} {what}" for what, count in sorted(split.ignored.items())))
     reporter.say(
         f"{len(split.train)} pictures to learn from, {len(split.validation)} held out, "
         f"{len(split.train.classes)} classes"
