@@ -146,7 +146,7 @@ def audit(data: str | Path, *, over: Callable[[Sequence[object]], Iterable[objec
     """
     candidates, ignored = _in_folder(Path(data)) if is_folder_of_pictures(data) else _in_source(data)
     if not candidates:
-        raise ValueError(f"{data} holds no pictures: expected {data}/CLASS/PICTURE.jpg")
+        raise ValueError(f"{data} holds no pictures")
     entries, unreadable = [], []
     with ThreadPoolExecutor(cores()) as pool:
         shown = over(candidates) if over is not None else candidates

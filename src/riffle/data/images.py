@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riffle.data.listing import Listing, Part
+from riffle.data.shards import content_of
 from riffle.data.sources import BUILT_IN, listed
 from riffle.hardware import cores
 from riffle.preprocessing import Picture, UnreadablePicture, open_picture
@@ -29,7 +30,7 @@ class Pictures:
     """Pictures with labels, each read when it is asked for.
 
     The table has the columns ``name`` and ``label``. A name is the path of the picture's file, unless the column
-    ``image`` holds its encoded content.
+    ``image`` holds its encoded content, or ``shard``, ``offset`` and ``length`` tell where in an archive that is.
     """
 
     table: "Dataset"
@@ -71,8 +72,10 @@ class Pictures:
     def __getitem__(self, index: int) -> str | bytes:
         """The path of a picture, or its encoded content where it is no file of its own."""
         row = self.table[index]
-        content = row["image"]["bytes"] if "image" in row else None
-        return row["name"] if content is None else content  # type: ignore[no-any-return]
+        if "shard" in row:
+            return content_of(row["shard"], row["offset"], row["length"])
+        content: bytes | None = row["image"]["bytes"] if "image" in row else None
+        return str(row["name"]) if content is None else content
 
     def name(self, index: int) -> str:
         """How to call a picture in a message."""
@@ -115,7 +118,7 @@ def read(data: str | Path, *, validation: float = 0.2, seed: int = 0) -> Split:
 
     Args:
         data: ``digits``; a folder with ``class/picture`` or ``train/class/picture`` and ``val/class/picture``; or a
-            manifest (:func:`riffle.data.manifests.list_manifest`).
+            manifest (:func:`riffle.data.manifests.list_manifest`) or shards (:func:`riffle.data.shards.list_shards`).
         validation: share of each class held out where the source does not say what is.
         seed: chooses which; the same seed holds out the same pictures.
 
@@ -161,14 +164,14 @@ def _judged(listing: Listing, classes: Sequence[str]) -> tuple[Pictures, list[st
         raise ValueError(f"{listing.place} has {error}") from None
     pictures, unreadable = _readable(pictures)
     if not len(pictures):
-        raise ValueError(f"{listing.place} holds no pictures that can be read: expected {listing.expected}")
+        raise ValueError(listing.emptiness)
     return pictures, unreadable
 
 
 def _check(pictures: Pictures, listing: Listing) -> None:
     place = listing.place
     if not len(pictures):
-        raise ValueError(f"{place} holds no pictures that can be read: expected {listing.expected}")
+        raise ValueError(listing.emptiness)
     counts = Counter(pictures.labels.tolist())
     if len(counts) < 2:
         only = pictures.classes[next(iter(counts))]

@@ -43,12 +43,16 @@ class Listing:
         """What is learned from.
 
         Raises:
-            ValueError: there is only something to judge on.
+            ValueError: there is nothing, or only something to judge on.
         """
         for name in (TRAIN, ""):
             if name in self.parts:
                 return self.parts[name]
-        raise ValueError(f"{self.place} has {', '.join(self.parts)} but no train: nothing to learn from")
+        raise ValueError(
+            f"{self.place} has {', '.join(self.parts)} but no train: nothing to learn from"
+            if self.parts
+            else self.emptiness
+        )
 
     @property
     def held_out(self) -> Part | None:
@@ -60,12 +64,21 @@ class Listing:
         """What a trained network is judged on: what is held out, or all where the source is not split.
 
         Raises:
-            ValueError: there is only something to learn from.
+            ValueError: there is nothing, or only something to learn from.
         """
         part = self.held_out or self.parts.get("")
         if part is None:
-            raise ValueError(f"{self.place} has {', '.join(self.parts)} but no val: nothing to judge on")
+            raise ValueError(
+                f"{self.place} has {', '.join(self.parts)} but no val: nothing to judge on"
+                if self.parts
+                else self.emptiness
+            )
         return part
+
+    @property
+    def emptiness(self) -> str:
+        """The message where there is nothing."""
+        return f"{self.place} holds no pictures that can be read: expected {self.expected}"
 
 
 def named_files(paths: Sequence[str], labels: Sequence[str]) -> Part:

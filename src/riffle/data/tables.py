@@ -28,7 +28,7 @@ def list_tables(tables: Mapping[str, "Dataset"], place: str, folder: Path | None
         tables: a row for each picture: its path, or its encoded content as bytes or as ``datasets`` keeps it; and its
             label, as a name or a number.
         place: how to call them in a message.
-        folder: where relative paths begin; None where files cannot be named.
+        folder: where relative paths begin; None where there is no such place.
 
     Raises:
         ValueError: a column is missing, or holds what it should not.
@@ -124,7 +124,9 @@ class _Columns:
         if self._has_paths:
             paths = self.table[self.image][rows]
             return named_files([_located(path, self.place, folder) for path in paths], []).table
-        images = self.table.select_columns([self.image]).rename_column(self.image, "image")
+        images = self.table.select_columns([self.image])
+        if self.image != "image":
+            images = images.rename_column(self.image, "image")
         try:
             images = images.cast_column("image", datasets.Image(decode=False))
         except (TypeError, ValueError) as error:
@@ -148,6 +150,6 @@ def _names(images: "Dataset", table: str, place: str, folder: Path | None) -> li
 
 def _located(path: str, place: str, folder: Path | None) -> str:
     """Where a file is that a table names: from the folder on, unless its path is absolute."""
-    if folder is None or _ADDRESS.match(path):
+    if _ADDRESS.match(path) or (folder is None and not os.path.isabs(path)):  # noqa: PTH117 - a string from a table
         raise ValueError(f"{place} names {path}: only files on this machine are read")
-    return os.path.normpath(folder / path.strip())
+    return os.path.normpath((folder or Path("/")) / path.strip())
