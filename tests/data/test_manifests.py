@@ -149,6 +149,20 @@ def test_parquet_as_datasets_writes_it_holds_the_pictures(folder_of_digits):
     assert workers_for(split.train, 2) == 0  # tiny
 
 
+def test_a_column_tells_the_parts_of_parquet_that_holds_the_pictures(folder_of_digits):
+    rows, _ = encoded_rows(folder_of_digits)
+    parts = ["train", "val", "train", "test"]
+    table = [(content, label if i % 7 else None, parts[i % 4]) for i, (content, _, label) in enumerate(rows)]
+    path = folder_of_digits.parent / "pets.parquet"
+    parquet(path, ("image", "label", "split"), table)
+    split = read(path)
+    for part, name in ((split.train, "train"), (split.validation, "val")):
+        expected = [(content, label) for content, label, told in table if told == name and label]
+        assert [(picture, part.classes[n]) for picture, n in zip(part, part.labels, strict=True)] == expected
+    assert split.ignored["rows without a picture or a label"] == 9
+    assert split.ignored["of the part test"] == sum(told == "test" and bool(label) for _, label, told in table)
+
+
 @pytest.mark.parametrize("names", [True, False])
 def test_parquet_of_plain_bytes(folder_of_digits, names):
     rows, _ = encoded_rows(folder_of_digits)

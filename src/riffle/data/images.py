@@ -47,9 +47,11 @@ class Pictures:
         number = {name: label for label, name in enumerate(classes)}
         if extra := sorted(set(part.labels) - set(number)):
             raise ValueError(f"classes that were not learned: {', '.join(extra[:5])}")
-        labels = np.array([number[name] for name in part.labels], dtype=np.int64)
+        labels = np.zeros(len(part.table), dtype=np.int64)
+        labels[slice(None) if part.rows is None else part.rows] = [number[name] for name in part.labels]
         feature = datasets.ClassLabel(names=list(classes) or ["none"])
-        return cls(part.table.add_column("label", labels, feature=feature))
+        pictures = cls(part.table.add_column("label", labels, feature=feature))
+        return pictures if part.rows is None else pictures.select(part.rows)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -21,6 +21,8 @@ class Part:
     """A row for each: ``name`` and, where that is not the path of its file, what :class:`~riffle.data.images.Pictures`
     reads it from."""
     labels: list[str]
+    rows: list[int] | None = None
+    """Those that count, with a label each; None for all. Selecting them last leaves large tables where they lie."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ def list_tables(tables: Mapping[str, "Dataset"], place: str, folder: Path | None
         order = order or columns.class_names()
         labels = columns.labels()
         for part, rows in columns.rows_by_part(name, labels, ignored).items():
-            pictures = columns.pictures(rows, f"{place}/{name}" if name else place, folder)
-            parts[part] = Part(pictures, [str(labels[row]) for row in rows])
+            kept = [str(labels[row]) for row in rows]
+            parts[part] = columns.pictures(rows, kept, f"{place}/{name}" if name else place, folder)
     learned = parts.get(TRAIN) or parts.get("") or next(iter(parts.values()), None)
     found = set(learned.labels) if learned else set()
     classes = tuple(name for name in order if name in found) or in_order(found)
@@ -117,13 +117,13 @@ class _Columns:
             raise ValueError(f"{self.place}: {self.part} is {TRAIN}, {', '.join(VALIDATION)}; got {value!r}")
         return plain
 
-    def pictures(self, rows: list[int], place: str, folder: Path | None) -> "Dataset":
-        """The table of a part: paths as they are, encoded pictures left where they lie."""
+    def pictures(self, rows: list[int], labels: list[str], place: str, folder: Path | None) -> Part:
+        """A part: paths as they are, encoded pictures left where they lie."""
         import datasets
 
         if self._has_paths:
             paths = self.table[self.image][rows]
-            return named_files([_located(path, self.place, folder) for path in paths], []).table
+            return named_files([_located(path, self.place, folder) for path in paths], labels)
         images = self.table.select_columns([self.image])
         if self.image != "image":
             images = images.rename_column(self.image, "image")
@@ -131,8 +131,8 @@ class _Columns:
             images = images.cast_column("image", datasets.Image(decode=False))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{self.place}: {self.image} holds neither paths nor encoded pictures") from error
-        names = _names(images, self.place, place, folder)
-        return images.select(rows).add_column("name", [names[row] for row in rows])
+        table = images.add_column("name", _names(images, self.place, place, folder))
+        return Part(table, labels, None if len(rows) == len(table) else rows)
 
 
 def _names(images: "Dataset", table: str, place: str, folder: Path | None) -> list[str]:
