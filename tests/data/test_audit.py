@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from archives import pack
 from PIL import Image
 
 from riffle.cli.app import run
@@ -65,6 +66,36 @@ def test_what_a_person_reads(planted, tmp_path, capsys):
     assert "unreadable: " in told
     assert page.read_text().count("data:image/") == 20
     assert "leak9.jpg" in page.read_text()
+
+
+def as_manifest(folder):
+    rows = [path.relative_to(folder) for path in sorted(folder.rglob("*.*")) if path.suffix != ".txt"]
+    lines = [f"{path},{path.parts[1]},{path.parts[0]}" for path in rows]
+    (folder / "pets.csv").write_text("\n".join(["image,label,split", *lines]))
+    return folder / "pets.csv"
+
+
+def as_shards(folder):
+    for part in ("train", "val"):
+        members = []
+        for index, path in enumerate(sorted((folder / part).rglob("*.*"))):
+            if path.suffix != ".txt":
+                members += [(f"{index}{path.suffix}", path.read_bytes()), (f"{index}.cls", path.parent.name.encode())]
+        pack(folder / "shards" / f"{part}-0.tar", members)
+    return folder / "shards"
+
+
+@pytest.mark.parametrize("write", [as_manifest, as_shards])
+def test_the_same_is_found_in_manifests_and_shards(planted, write, tmp_path, capsys):
+    source = write(planted)
+    found = audit(str(source))
+    assert len(found.leaks) == len(found.pairs) == 10
+    assert sum(pair.is_exact for pair in found.leaks) == 5
+    assert len(found.unreadable) == 3
+    assert found.counts() == {"train": {"cat": 12, "dog": 12}, "val": {"cat": 22, "dog": 12}}
+    assert run(["audit", str(source), "--html", str(tmp_path / "audit.html")]) == 0
+    assert "LEAK " in capsys.readouterr().out
+    assert (tmp_path / "audit.html").read_text().count("data:image/") == 20
 
 
 def test_one_picture_in_two_classes_and_skewed_classes(tmp_path):

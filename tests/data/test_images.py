@@ -79,7 +79,7 @@ def test_folders_that_cannot_be_learned_from(tmp_path):
     refused(tmp_path / "nowhere", "does not exist")
     refused(tmp_path, "holds no pictures")
     (tmp_path / "file").write_text("")
-    refused(tmp_path / "file", "is not a folder")
+    refused(tmp_path / "file", "is no folder and no manifest")
     (tmp_path / "file").unlink()
     write_digits(tmp_path, classes=1, each=4)
     refused(tmp_path, r"one class only \(digit 0\)")

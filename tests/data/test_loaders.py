@@ -1,4 +1,6 @@
+import re
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import torch
 
 from riffle.data.images import read
 from riffle.data.loaders import EpochBatches, evaluation_loader, training_loader
-from riffle.preprocessing import Preprocessing
+from riffle.preprocessing import Preprocessing, UnreadablePicture
 
 
 @pytest.mark.parametrize(("count", "size"), [(2, 2), (3, 2), (5, 4), (65, 64), (100, 32), (7, 100)])
@@ -28,6 +30,7 @@ def test_epochs_differ_seeds_differ_and_an_epoch_can_begin_in_the_middle():
     assert [index for batch in batches for _, index in batch] != [index for batch in first for _, index in batch]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine of one core
 def test_worker_processes_change_nothing(folder_of_digits):
     pictures = read(folder_of_digits).train
 
@@ -36,7 +39,23 @@ def test_worker_processes_change_nothing(folder_of_digits):
         loader = training_loader(pictures, Preprocessing(size=24), batches, least_area=0.5, flip=True, workers=workers)
         return [x for x, _ in loader]
 
-    assert all(torch.equal(a, b) for a, b in zip(pixels(0), pixels(2), strict=True))
+    alone = pixels(0)
+    for workers in (1, 2):
+        assert all(torch.equal(a, b) for a, b in zip(alone, pixels(workers), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_vanishes_or_breaks_is_named(folder_of_digits, workers):
+    pictures = read(folder_of_digits).train
+    for index, content in ((5, None), (9, b"words")):
+        path = Path(str(pictures[index]))
+        path.unlink()
+        if content:
+            path.write_bytes(content)
+        reason = "not a picture" if content else "No such file or directory"
+        with pytest.raises(UnreadablePicture, match=re.escape(f"{path} can no longer be read ({reason})")):
+            list(evaluation_loader(pictures.select([0, index, 1]), Preprocessing(size=16, resize=16), workers=workers))
 
 
 def test_without_a_crop_a_picture_is_the_one_that_is_judged(folder_of_digits):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import warnings
 
@@ -55,8 +56,6 @@ def _told(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return (
-        lines[-1]
-        if any(line.startswith("Traceback") or "Original Traceback" in line for line in lines)
-        else " ".join(lines)
-    )
+    if any(line.startswith("Traceback") or "Original Traceback" in line for line in lines):  # from a worker process
+        return re.sub(r"^[\w.]+(Error|Exception|UnreadablePicture): ", "", lines[-1])
+    return " ".join(lines)

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
-def audit(data: Path, /, *, html: Path | None = None) -> None:
+def audit(data: str, /, *, html: Path | None = None) -> None:
     """Look for what spoils a training: unreadable files, pictures in two places, leaks, skewed classes.
 
     Parameters
     ----------
     data
-        A folder as `riffle train` takes it: CLASS/PICTURE, or train and val with classes.
+        Pictures as `riffle train` takes them: a folder, a manifest, shards.
     html
         Write everything, with the pictures, to this file.
     """
@@ -20,9 +20,9 @@ def audit(data: Path, /, *, html: Path | None = None) -> None:
 
     show = reporter()
 
-    def with_a_bar(paths: Sequence[Path]) -> Iterator[Path]:
-        with show.bar("looking", len(paths)) as bar:
-            yield from bar.over(paths)
+    def with_a_bar(pictures: Sequence[object]) -> Iterator[object]:
+        with show.bar("looking", len(pictures)) as bar:
+            yield from bar.over(pictures)
 
     found = look(data, over=with_a_bar)
     counts = found.counts()
@@ -33,8 +33,8 @@ def audit(data: Path, /, *, html: Path | None = None) -> None:
     print_whole(show, listing)
     sides = found.shorter_sides()
     show.say(f"shorter sides {sides['smallest']} to {sides['largest']} pixels, median {sides['median']}")
-    for ending, count in found.ignored.items():
-        show.say(f"ignored: {count} files {ending}")
+    for what, count in found.ignored.items():
+        show.say(f"ignored: {count} {what}")
     for line in found.unreadable:
         show.say(f"unreadable: {line}")
     for pair in found.pairs:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def compare(*runs: Path, data: Path | None = None) -> None:
+def compare(*runs: Path, data: str | None = None) -> None:
     """Judge runs on the same pictures: what differs, and whether the difference is more than chance.
 
     Parameters

@@ -9,7 +9,8 @@ def evaluate(source: str, /, *, data: str | None = None) -> None:
     source
         A run's folder or an exported file.
     data
-        Folder with CLASS/PICTURE, or with a val folder; the run's own held-out pictures when left out.
+        Pictures as `riffle train` takes them: what they hold out, or all where they are not split; the run's own
+        held-out pictures when left out.
     """
     from riffle.cli.output import next_steps, reporter, table
     from riffle.deployment.runtimes import is_exported

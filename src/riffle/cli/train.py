@@ -27,12 +27,14 @@ def train(
     timing: bool = False,
     settings: Annotated[Settings | None, Parameter(name="*", group="Recipe")] = None,
 ) -> None:
-    """Train a network on a folder of pictures, or go on with a run that was interrupted.
+    """Train a network on pictures, or go on with a run that was interrupted.
 
     Parameters
     ----------
     data
-        Folder with CLASS/PICTURE or train/CLASS/PICTURE and val/CLASS/PICTURE; or the built-in set digits.
+        Folder with CLASS/PICTURE or train/CLASS/PICTURE and val/CLASS/PICTURE; a manifest (.csv, .tsv, .jsonl,
+        .parquet) with columns like image, label and split; WebDataset shards, as in "train-{000..009}.tar", or a folder
+        of them; hf://datasets/OWNER/NAME on the Hub; or the built-in set digits.
     model
         Network, as `riffle models` lists them.
     out
@@ -51,6 +53,7 @@ def train(
         Tell after every epoch where its time went.
     """
     from riffle.cli.output import next_steps, reporter
+    from riffle.data.sources import title
     from riffle.training.recipe import recipe_named
     from riffle.verbs.train import default_recipe
     from riffle.verbs.train import train as train_network
@@ -64,7 +67,7 @@ def train(
         if recipe
         else default_recipe(data, has_weights=weights is not None, transfer=given.get("transfer"))
     )
-    folder = out or Path("runs") / Path(data).resolve().name
+    folder = out or Path("runs") / title(data)
     show = reporter()
     run = train_network(
         data,

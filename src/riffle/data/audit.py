@@ -1,15 +1,18 @@
-"""What is wrong with a folder of pictures before anything is learned from it."""
+"""What is wrong with a set of pictures before anything is learned from it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from riffle.data.images import VALIDATION
+from riffle.data.images import Pictures, reason_of
 from riffle.data.likeness import Likeness, likeness, near_pairs, same_content
+from riffle.data.listing import TRAIN, VALIDATION
+from riffle.data.sources import is_folder_of_pictures, listed
 from riffle.hardware import cores
 from riffle.preprocessing import SUFFIXES, UnreadablePicture
 
@@ -22,12 +25,14 @@ class Entry:
     """A picture that can be decoded."""
 
     path: str
-    """From the folder on."""
+    """From the folder on, or as the source calls it."""
     part: str
     """``train``, ``val``, or empty where the folder is not split."""
     label: str
-    """Its class: the name of the folder that it lies in."""
+    """Its class."""
     likeness: Likeness
+    read: Callable[[], str | bytes]
+    """Where it is, or its encoded content where it is no file of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was found in a folder."""
+    """What was found in a set of pictures."""
 
-    folder: str
+    source: str
+    """What was looked through."""
     entries: tuple[Entry, ...]
     unreadable: tuple[str, ...]
-    """A line for each file that cannot be decoded."""
+    """A line for each picture that cannot be decoded."""
     ignored: dict[str, int]
-    """Files whose ending is no picture's, by ending."""
+    """How many entries count for nothing, by what is wrong with them: an ending that is no picture's, no label."""
     pairs: tuple[Pair, ...]
 
     @property
@@ -106,51 +112,79 @@ class Audit:
         return found
 
 
-def audit(data: str | Path, *, over: Callable[[Sequence[Path]], Iterable[Path]] | None = None) -> Audit:
-    """Look through a folder as ``riffle train`` takes it: ``class/picture``, or ``train`` and ``val`` with classes.
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A picture that is looked at: all of an entry that is known beforehand."""
 
-    Every file is decoded once, at full size.
+    name: str
+    path: str
+    part: str
+    label: str
+    read: Callable[[], str | bytes]
+
+    def look(self) -> Entry | str:
+        """The entry, or a line that tells why there is none."""
+        content: str | bytes = b""
+        try:
+            content = self.read()
+            return Entry(self.path, self.part, self.label, likeness(content), self.read)
+        except (UnreadablePicture, OSError) as error:
+            return f"{self.name}: {reason_of(error, b'')}"
+
+
+def audit(data: str | Path, *, over: Callable[[Sequence[object]], Iterable[object]] | None = None) -> Audit:
+    """Look through pictures as ``riffle train`` takes them: a folder, a manifest, shards.
+
+    Every picture is decoded once, at full size.
 
     Args:
-        data: the folder.
-        over: wraps the list of files that is gone through, to show a bar.
+        data: the source.
+        over: wraps the list of what is gone through, to show a bar.
 
     Raises:
-        ValueError: no such folder, or no pictures in it.
+        ValueError: no such source, or no pictures in it.
     """
-    folder = Path(data)
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder: give a folder of pictures")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
-    if not pictures:
-        raise ValueError(f"{folder} holds no pictures: expected {folder}/CLASS/PICTURE.jpg")
-    ignored = Counter(path.suffix.lower() or path.name for path in files if path.suffix.lower() not in SUFFIXES)
-    is_split = any((folder / name).is_dir() for name in ("train", *VALIDATION))
+    candidates, ignored = _in_folder(Path(data)) if is_folder_of_pictures(data) else _in_source(data)
+    if not candidates:
+        raise ValueError(f"{data} holds no pictures")
     entries, unreadable = [], []
     with ThreadPoolExecutor(cores()) as pool:
-        shown = over(pictures) if over is not None else pictures
-        for path, seen in zip(shown, pool.map(_likeness_or_reason, pictures), strict=True):
+        shown = over(candidates) if over is not None else candidates
+        for _, seen in zip(shown, pool.map(_Candidate.look, candidates), strict=True):
             if isinstance(seen, str):
                 unreadable.append(seen)
             else:
-                entries.append(_entry(path.relative_to(folder), seen, is_split=is_split))
-    return Audit(str(folder), tuple(entries), tuple(unreadable), dict(ignored), tuple(_pairs(entries)))
+                entries.append(seen)
+    return Audit(str(data), tuple(entries), tuple(unreadable), dict(ignored), tuple(_pairs(entries)))
 
 
-def _likeness_or_reason(path: Path) -> Likeness | str:
-    try:
-        return likeness(path)
-    except (UnreadablePicture, OSError) as error:
-        reason = str(error).removeprefix("picture: ")
-        return f"{path}: {reason}"
+def _in_folder(folder: Path) -> tuple[list[_Candidate], Counter[str]]:
+    """All pictures below a folder, also those that lie where no class is expected."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    ignored = Counter(path.suffix.lower() or path.name for path in files if path.suffix.lower() not in SUFFIXES)
+    is_split = any((folder / name).is_dir() for name in (TRAIN, *VALIDATION))
+    found = []
+    for path in files:
+        if path.suffix.lower() in SUFFIXES:
+            below = path.relative_to(folder)
+            names = below.parts[:-1]
+            part = ("val" if names[0] in VALIDATION else names[0]) if is_split and names else ""
+            label = names[1 if part and len(names) > 1 else 0] if names else ""
+            found.append(_Candidate(str(path), str(below), part, label, partial(str, path)))
+    return found, ignored
 
 
-def _entry(path: Path, seen: Likeness, *, is_split: bool) -> Entry:
-    parts = path.parts[:-1]
-    part = ("val" if parts[0] in VALIDATION else parts[0]) if is_split and parts else ""
-    label = parts[1 if part and len(parts) > 1 else 0] if parts else ""
-    return Entry(str(path), part, label, seen)
+def _in_source(data: str | Path) -> tuple[list[_Candidate], Counter[str]]:
+    """All pictures that a source tells, whatever their part."""
+    listing = listed(data)
+    found = []
+    for name, part in listing.parts.items():
+        pictures = Pictures.of(part, tuple(dict.fromkeys(part.labels)))
+        side = "val" if name in VALIDATION else name
+        for index, (picture, label) in enumerate(zip(pictures.names, part.labels, strict=True)):
+            shown = picture.removeprefix(f"{Path(listing.place).parent}/")
+            found.append(_Candidate(picture, shown, side, label, partial(pictures.__getitem__, index)))
+    return found, listing.ignored
 
 
 def _pairs(entries: Sequence[Entry]) -> list[Pair]:

@@ -1,33 +1,57 @@
-"""Labelled pictures: from folders and built-in sets to tables of Hugging Face ``datasets``."""
+"""Labelled pictures, to learn from and to be judged on: tables of Hugging Face ``datasets``."""
 
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from riffle.data.listing import Listing, Part
+from riffle.data.shards import content_of
+from riffle.data.sources import BUILT_IN, listed
 from riffle.hardware import cores
-from riffle.preprocessing import SUFFIXES, Picture, UnreadablePicture, open_picture
+from riffle.preprocessing import Picture, UnreadablePicture, open_picture
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-VALIDATION = ("val", "valid", "validation", "test")
+AT_ONCE = 1024
+"""Pictures that are handed to the threads together, so that a large set is never in memory as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Pictures with labels: a table with the columns ``image`` (a path or encoded bytes, not decoded) and ``label``."""
+    """Pictures with labels, each read when it is asked for.
+
+    The table has the columns ``name`` and ``label``. A name is the path of the picture's file, unless the column
+    ``image`` holds its encoded content, or ``shard``, ``offset`` and ``length`` tell where in an archive that is.
+    """
 
     table: "Dataset"
+
+    @classmethod
+    def of(cls, part: Part, classes: Sequence[str]) -> "Pictures":
+        """Those of a listing, with its classes as numbers.
+
+        Raises:
+            ValueError: a class is not among ``classes``.
+        """
+        import datasets  # seconds to import, so only where pictures are read
+
+        number = {name: label for label, name in enumerate(classes)}
+        if extra := sorted(set(part.labels) - set(number)):
+            raise ValueError(f"classes that were not learned: {', '.join(extra[:5])}")
+        labels = np.zeros(len(part.table), dtype=np.int64)
+        labels[slice(None) if part.rows is None else part.rows] = [number[name] for name in part.labels]
+        feature = datasets.ClassLabel(names=list(classes) or ["none"])
+        pictures = cls(part.table.add_column("label", labels, feature=feature))
+        return pictures if part.rows is None else pictures.select(part.rows)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -42,14 +66,22 @@ class Pictures:
         """The label of every picture."""
         return np.asarray(self.table.with_format("numpy")["label"][:], dtype=np.int64)
 
+    @property
+    def names(self) -> list[str]:
+        """How to call the pictures in a message; the path of each that is a file."""
+        return self.table["name"][:]  # type: ignore[no-any-return]
+
     def __getitem__(self, index: int) -> str | bytes:
-        """The path of a picture, or its encoded content where it has none."""
-        image = self.table[index]["image"]
-        return image["path"] if image["bytes"] is None else image["bytes"]  # type: ignore[no-any-return]
+        """The path of a picture, or its encoded content where it is no file of its own."""
+        row = self.table[index]
+        if "shard" in row:
+            return content_of(row["shard"], row["offset"], row["length"])
+        content: bytes | None = row["image"]["bytes"] if "image" in row else None
+        return str(row["name"]) if content is None else content
 
     def name(self, index: int) -> str:
         """How to call a picture in a message."""
-        return str(self.table[index]["image"]["path"])
+        return str(self.table["name"][index])
 
     def __iter__(self) -> Iterator[str | bytes]:
         return (self[index] for index in range(len(self)))
@@ -66,15 +98,15 @@ class Split:
     train: Pictures
     validation: Pictures
     unreadable: list[str] = field(default_factory=list)
-    """One line for each file that could not be decoded."""
+    """One line for each picture that could not be decoded."""
     ignored: dict[str, int] = field(default_factory=dict)
-    """How many files had an ending that is not a picture's, by ending."""
+    """How many entries count for nothing, by what is wrong with them: an ending that is no picture's, no label."""
 
     @property
     def fingerprint(self) -> str:
         """A hash of the pictures' names, from their common folder on, and labels: another one means other data."""
         digest = hashlib.sha256("\0".join(self.train.classes).encode())
-        parts = [[image["path"] for image in part.table["image"]] for part in (self.train, self.validation)]
+        parts = [part.names for part in (self.train, self.validation)]
         root = len(os.path.commonpath([path for part in parts for path in part]))
         for part, names in zip((self.train, self.validation), parts, strict=True):
             for name, label in zip(names, part.labels, strict=True):
@@ -87,144 +119,100 @@ def read(data: str | Path, *, validation: float = 0.2, seed: int = 0) -> Split:
     """Read a set of pictures.
 
     Args:
-        data: ``digits``, or a folder: ``class/picture`` or ``train/class/picture`` with ``val/class/picture``.
-        validation: share of each class held out where there is no ``val``.
+        data: ``digits``; a folder with ``class/picture`` or ``train/class/picture`` and ``val/class/picture``; or a
+            manifest (:func:`riffle.data.manifests.list_manifest`) or shards (:func:`riffle.data.shards.list_shards`).
+        validation: share of each class held out where the source does not say what is.
         seed: chooses which; the same seed holds out the same pictures.
 
     Raises:
-        ValueError: no such folder, no pictures in it, fewer than two classes, or a split without readable pictures.
+        ValueError: no such source, no pictures in it, fewer than two classes, or a split without readable pictures.
     """
+    listing = listed(data)
+    pictures = Pictures.of(listing.learned, listing.classes)
     if str(data) in BUILT_IN:
-        return _split_off(BUILT_IN[str(data)](), validation, seed)
-    folder = _folder(data)
-    held_out = _held_out(folder)
-    ignored: Counter[str] = Counter()
-    root = folder / "train" if (folder / "train").is_dir() else folder
-    if root == folder and (parts := [n for n in _class_names(folder) if n in VALIDATION or n.startswith("train")]):
-        raise ValueError(f"{folder} has {', '.join(parts)} where classes are expected: call the parts train and val")
-    everything, unreadable = _readable(_listed(root, _class_names(root), ignored))
-    _check(everything, root)
-    if root == folder or held_out is None:
-        split = _split_off(everything, validation, seed)
-        return Split(split.train, split.validation, unreadable, dict(ignored))
-    val, more = _judged(held_out, everything.classes, ignored)
-    return Split(everything, val, unreadable + more, dict(ignored))
+        return _split_off(pictures, validation, seed)
+    pictures, unreadable = _readable(pictures)
+    _check(pictures, listing)
+    ignored = dict(listing.ignored)
+    if listing.held_out is None:
+        split = _split_off(pictures, validation, seed)
+        return Split(split.train, split.validation, unreadable, ignored)
+    judged, more = _judged(listing, listing.classes)
+    used = (listing.learned, listing.held_out)
+    ignored |= {f"of the part {name}": len(part.labels) for name, part in listing.parts.items() if part not in used}
+    return Split(pictures, judged, unreadable + more, ignored)
 
 
 def read_judged(data: str | Path, classes: Sequence[str]) -> tuple[Pictures, list[str]]:
-    """Pictures to judge a trained network on: a folder's ``val``, or all of it where it has none.
+    """Pictures to judge a trained network on: those that a source holds out, or all where it is not split.
 
     Args:
-        data: a folder.
-        classes: the network's; labels are counted in their order. The folder may lack some of them.
+        data: a source, as :func:`read` takes it.
+        classes: the network's; labels are counted in their order. The source may lack some of them.
 
     Returns:
-        The pictures, and one line for each file that could not be decoded.
+        The pictures, and one line for each that could not be decoded.
 
     Raises:
-        ValueError: no such folder, a class that the network does not know, or no readable picture.
+        ValueError: no such source, a class that the network does not know, or no readable picture.
     """
-    folder = _folder(data)
-    return _judged(_held_out(folder) or folder, classes, Counter())
+    return _judged(listed(data), classes)
 
 
-def _folder(data: str | Path) -> Path:
-    folder = Path(data)
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise ValueError(f"{folder} {what}: give a folder of pictures, or one of {', '.join(BUILT_IN)}")
-    return folder
-
-
-def _held_out(folder: Path) -> Path | None:
-    return next((folder / name for name in VALIDATION if (folder / name).is_dir()), None)
-
-
-def _judged(folder: Path, classes: Sequence[str], ignored: Counter[str]) -> tuple[Pictures, list[str]]:
-    if extra := sorted(set(_class_names(folder)) - set(classes)):
-        raise ValueError(f"{folder} has classes that were not learned: {', '.join(extra[:5])}")
-    pictures, unreadable = _readable(_listed(folder, list(classes), ignored))
+def _judged(listing: Listing, classes: Sequence[str]) -> tuple[Pictures, list[str]]:
+    try:
+        pictures = Pictures.of(listing.judged, classes)
+    except ValueError as error:
+        raise ValueError(f"{listing.place} has {error}") from None
+    pictures, unreadable = _readable(pictures)
     if not len(pictures):
-        raise ValueError(f"{folder} holds no pictures that can be read: expected {folder}/CLASS/PICTURE.jpg")
+        raise ValueError(listing.emptiness)
     return pictures, unreadable
 
 
-def _class_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _listed(folder: Path, classes: list[str], ignored: Counter[str]) -> Pictures:
-    """The pictures below ``folder / class``, sorted by path.
-
-    Listed here rather than by the ``imagefolder`` loader of ``datasets``, which takes "train" or "test" anywhere in a
-    file's name for a split, and copies the list into a cache on disk.
-    """
-    paths: list[str] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        for path in sorted((folder / name).rglob("*")):
-            if path.name.startswith(".") or not path.is_file():
-                continue
-            if not str(path).isprintable() and not _is_utf8(path):
-                ignored["with a name that is not UTF-8"] += 1
-            elif path.suffix.lower() in SUFFIXES:
-                paths.append(str(path))
-                labels.append(label)
-            else:
-                ignored[path.suffix.lower() or path.name] += 1
-    return _table([{"path": path, "bytes": None} for path in paths], labels, classes)
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _table(images: list[dict[str, str | bytes | None]], labels: list[int], classes: list[str]) -> Pictures:
-    import datasets  # seconds to import, so only where pictures are read
-
-    features = datasets.Features(
-        {"image": datasets.Image(decode=False), "label": datasets.ClassLabel(names=classes or ["none"])}
-    )
-    return Pictures(datasets.Dataset.from_dict({"image": images, "label": labels}, features=features))
-
-
-def _check(pictures: Pictures, folder: Path) -> None:
+def _check(pictures: Pictures, listing: Listing) -> None:
+    place = listing.place
     if not len(pictures):
-        raise ValueError(f"{folder} holds no pictures that can be read: expected {folder}/CLASS/PICTURE.jpg")
+        raise ValueError(listing.emptiness)
     counts = Counter(pictures.labels.tolist())
     if len(counts) < 2:
         only = pictures.classes[next(iter(counts))]
-        raise ValueError(f"{folder} has pictures of one class only ({only}): there is nothing to tell apart")
+        raise ValueError(f"{place} has pictures of one class only ({only}): there is nothing to tell apart")
     if empty := [name for label, name in enumerate(pictures.classes) if not counts[label]]:
-        raise ValueError(
-            f"no pictures that can be read in {', '.join(empty)} of {folder}: fill or remove these folders"
-        )
+        raise ValueError(f"no pictures that can be read in {', '.join(empty)} of {place}: fill or remove these classes")
 
 
 def _readable(pictures: Pictures) -> tuple[Pictures, list[str]]:
     """Decode everything once; leave out what fails, with a line for each."""
-    reasons = find_unreadable(list(pictures))
-    bad = [why for why in reasons if why is not None]
+    reasons = find_unreadable(pictures)
+    bad = [f"{pictures.name(index)}: {why}" for index, why in enumerate(reasons) if why is not None]
     good = [index for index, why in enumerate(reasons) if why is None]
     return (pictures.select(good) if bad else pictures), bad
 
 
-def find_unreadable(pictures: Sequence[Picture]) -> list[str | None]:
+def find_unreadable(pictures: Sequence[Picture] | Pictures) -> list[str | None]:
     """Why each picture cannot be decoded; None for those that can."""
 
-    def reason(picture: Picture) -> str | None:
+    def reason(index: int) -> str | None:
+        picture: Picture = b""
         try:
+            picture = pictures[index]
             open_picture(picture, at_least=32)
         except (UnreadablePicture, OSError) as error:
-            return str(error)
+            return reason_of(error, picture)
         return None
 
+    found: list[str | None] = []
     with ThreadPoolExecutor(cores()) as pool:
-        return list(pool.map(reason, pictures))
+        for start in range(0, len(pictures), AT_ONCE):
+            found += pool.map(reason, range(start, min(start + AT_ONCE, len(pictures))))
+    return found
+
+
+def reason_of(error: OSError | UnreadablePicture, picture: Picture) -> str:
+    """Why a picture cannot be read, without its name."""
+    name = "picture" if isinstance(picture, bytes) else str(picture)
+    return (isinstance(error, OSError) and error.strerror) or str(error).removeprefix(f"{name}: ")
 
 
 def _split_off(pictures: Pictures, share: float, seed: int) -> Split:
@@ -240,20 +228,3 @@ def _split_off(pictures: Pictures, share: float, seed: int) -> Split:
         raise ValueError("every class has a single picture: none can be held out to judge the network")
     rest = np.setdiff1d(np.arange(len(pictures)), held_out)
     return Split(pictures.select(rest), pictures.select(sorted(held_out)))
-
-
-def _digits() -> Pictures:
-    """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels in 16 greys."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images: list[dict[str, str | bytes | None]] = []
-    for index, grey in enumerate(bunch.images):
-        png = BytesIO()
-        Image.fromarray((grey * (255 / 16)).astype(np.uint8)).save(png, "PNG")
-        images.append({"path": f"digit-{index:04d}.png", "bytes": png.getvalue()})
-    return _table(images, bunch.target.tolist(), [str(digit) for digit in range(10)])
-
-
-BUILT_IN: dict[str, Callable[[], Pictures]] = {"digits": _digits}
-"""Sets that come with an installed package, by name."""

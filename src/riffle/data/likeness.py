@@ -29,7 +29,7 @@ class Likeness:
     """What tells whether two files show the same picture."""
 
     content: str
-    """Digest of the file."""
+    """Digest of the file's content."""
     hash: int
     """Signs of 64 low frequencies (Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions)."""
     thumbnail: npt.NDArray[np.int16]
@@ -38,14 +38,14 @@ class Likeness:
     """Width and height in pixels, turned upright."""
 
 
-def likeness(path: str | Path) -> Likeness:
-    """Read and decode a file.
+def likeness(picture: str | Path | bytes) -> Likeness:
+    """Read and decode a file, or its content.
 
     Raises:
         UnreadablePicture: nothing could be decoded, or the data ends early.
         OSError: the file cannot be read.
     """
-    content = Path(path).read_bytes()
+    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
     image = open_picture(content)
     grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), np.float64)
     low = dctn(grey, norm="ortho")[:LOW, :LOW].ravel()

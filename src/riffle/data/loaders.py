@@ -1,6 +1,6 @@
 """Batches of pixels in a given order, decoded in worker processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -9,8 +9,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from riffle.data.augment import centre, random_crop
-from riffle.data.images import Pictures
-from riffle.preprocessing import Pixels, Preprocessing
+from riffle.data.images import Pictures, reason_of
+from riffle.preprocessing import Picture, Pixels, Preprocessing, UnreadablePicture
+
+TINY = 4096
+"""Bytes of an encoded picture that is decoded faster than it is handed over between processes."""
 
 Key = tuple[int, int]
 """Epoch and index: what a worker needs to know to vary a picture anew in every epoch."""
@@ -62,7 +65,7 @@ class _Varied(Dataset[Batch]):
     def __getitem__(self, key: Key) -> tuple[Pixels, int]:  # type: ignore[override]
         epoch, index = key
         rng = np.random.default_rng((self.seed, epoch, index))
-        return self.crop(self.pictures[index], rng=rng), int(self.labels[index])
+        return _decoded(self.pictures, index, partial(self.crop, rng=rng)), int(self.labels[index])
 
 
 class _Fixed(Dataset[Batch]):
@@ -74,7 +77,7 @@ class _Fixed(Dataset[Batch]):
         self.preprocessing = preprocessing
 
     def __getitem__(self, index: int) -> tuple[Pixels, int]:  # type: ignore[override]
-        return self.preprocessing.pixels(self.pictures[index]), int(self.labels[index])
+        return _decoded(self.pictures, index, self.preprocessing.pixels), int(self.labels[index])
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -102,12 +105,25 @@ def evaluation_loader(
 
 
 def workers_for(pictures: Pictures, available: int) -> int:
-    """Worker processes that decode: one for each core but the first; none where pictures lie in memory.
+    """Worker processes that decode: one for each core but the first; none for tiny pictures that lie in a table.
 
-    On one core, and for tiny pictures, a worker costs more in handing over than it decodes.
+    On one core, and for these, a worker costs more in handing over than it decodes.
     """
-    has_files = bool(len(pictures)) and isinstance(pictures[0], str)
-    return max(0, available - 1) if has_files else 0
+    first = pictures[0] if len(pictures) else b""
+    return 0 if isinstance(first, bytes) and len(first) < TINY else max(0, available - 1)
+
+
+def _decoded(pictures: Pictures, index: int, decode: Callable[[Picture], Pixels]) -> Pixels:
+    picture: Picture = b""
+    try:
+        picture = pictures[index]
+        return decode(picture)
+    except (UnreadablePicture, OSError) as error:
+        # All could be read when the training began: in the middle of an epoch none is left out unsaid.
+        raise UnreadablePicture(
+            f"{pictures.name(index)} can no longer be read ({reason_of(error, picture)}): put it back, and the same "
+            "command goes on from the last checkpoint"
+        ) from error
 
 
 def _collate(items: list[tuple[Pixels, int]]) -> Batch:

@@ -1,10 +1,11 @@
-"""The page of an audit: what is wrong with a folder of pictures, with the pictures."""
+"""The page of an audit: what is wrong with a set of pictures, with the pictures."""
 
 from pathlib import Path
 
-from riffle.data.audit import Audit
+from riffle.data.audit import Audit, Entry
 from riffle.pages.page import write_page
 from riffle.pages.pictures import thumbnail
+from riffle.preprocessing import UnreadablePicture
 
 MOST_PAIRS = 60
 """Pairs that are shown as pictures; the others are listed."""
@@ -26,10 +27,14 @@ def write_audit(path: Path, found: Audit) -> None:
         "parts": parts,
         "classes": [(name, [counts[part][name] for part in parts]) for name in classes],
         "sides": found.shorter_sides(),
-        "pairs": [
-            (pair, [thumbnail(Path(found.folder) / entry.path) for entry in (pair.first, pair.second)])
-            for pair in worst_first[:MOST_PAIRS]
-        ],
+        "pairs": [(pair, [_shown(entry) for entry in (pair.first, pair.second)]) for pair in worst_first[:MOST_PAIRS]],
         "others": worst_first[MOST_PAIRS:],
     }
     write_page(path, "audit.html.j2", contents)
+
+
+def _shown(entry: Entry) -> str | None:
+    try:
+        return thumbnail(entry.read())
+    except (UnreadablePicture, OSError):  # an archive that is gone by now
+        return None

@@ -188,10 +188,13 @@ def _mistakes(facts: ReportFacts) -> list[dict[str, Any]]:
     ]
 
 
-def _name_below(folder: str, name: str) -> str:
-    """A file's path from the data's folder on, which is what tells two pictures apart."""
+def _name_below(data: str, name: str) -> str:
+    """A picture's name from the data's folder on, or from that of a manifest or of shards: it tells two apart."""
     path = PurePath(name)
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else name
+    for folder in (PurePath(data), PurePath(data).parent):
+        if path.is_relative_to(folder):
+            return str(path.relative_to(folder))
+    return name
 
 
 def _settings(recipe: Recipe) -> list[tuple[str, str, str]]:

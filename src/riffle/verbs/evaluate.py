@@ -6,7 +6,7 @@ import numpy as np
 
 from riffle import zoo
 from riffle.card import card_of
-from riffle.data import images
+from riffle.data import images, sources
 from riffle.data.images import Pictures
 from riffle.deployment.runtimes import is_exported
 from riffle.deployment.session import PictureClassifier, Session
@@ -64,6 +64,6 @@ def scores_of(session: PictureClassifier, pictures: Pictures, reporter: Reporter
 
 
 def _judged(data: str | Path, classes: tuple[str, ...]) -> tuple[Pictures, list[str]]:
-    if str(data) in images.BUILT_IN:
+    if str(data) in sources.BUILT_IN:
         return images.read(data).validation, []
     return images.read_judged(data, classes)

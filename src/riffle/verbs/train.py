@@ -13,7 +13,7 @@ from torch import nn
 
 from riffle import zoo
 from riffle.card import card_of
-from riffle.data import images
+from riffle.data import images, sources
 from riffle.data.images import Split
 from riffle.hardware import compute_threads, environment
 from riffle.pages.report import ReportFacts, write_report
@@ -86,18 +86,14 @@ def train(
     if find_lr:
         recipe = recipe.with_changes(lr=_learning_rate(folder, network, split, recipe, reporter))
     setup = Setup(
-        data=str(data) if str(data) in images.BUILT_IN else str(Path(data).resolve()),
+        data=sources.whereabouts(data),
         model=card_of(network).name or type(network).__name__,
         weights=None if weights is None else str(weights),
         recipe=recipe,
         fingerprint=split.fingerprint,
         threads=compute_threads(),
         from_python=isinstance(model, nn.Module),
-        teacher=None
-        if teacher is None
-        else str(teacher)
-        if isinstance(teacher, str | Path)
-        else type(teacher).__name__,
+        teacher=None if teacher is None else type(teacher).__name__ if guide is teacher else str(teacher),
     )
     with claimed(folder, setup) as agreed:
         untouched = deepcopy(network)  # accelerate puts its own forward into what it trains
@@ -137,7 +133,7 @@ def default_recipe(data: str | Path, *, has_weights: bool, transfer: str | None 
     """What suits: ``head`` for a head alone, ``digits`` for these, ``finetune`` with weights, else ``scratch``."""
     if transfer == "head":
         return recipe_named("head")
-    if str(data) in images.BUILT_IN:
+    if str(data) in sources.BUILT_IN:
         return recipe_named(str(data))
     return recipe_named("finetune" if has_weights else "scratch")
 
@@ -171,8 +167,7 @@ def _say_data(split: Split, reporter: Reporter) -> None:
     if split.unreadable:
         reporter.say(f"{len(split.unreadable)} unreadable {'file' if len(split.unreadable) == 1 else 'files'} skipped")
     if split.ignored:
-        endings = ", ".join(f"{count} {ending}" for ending, count in sorted(split.ignored.items()))
-        reporter.say(f"not pictures by their names, ignored: {endings}")
+        reporter.say("ignored: " + ", ".join(f"{count} {what}" for what, count in sorted(split.ignored.items())))
     reporter.say(
         f"{len(split.train)} pictures to learn from, {len(split.validation)} held out, "
         f"{len(split.train.classes)} classes"
