@@ -160,7 +160,7 @@ class _Training:
         rate = learning_rate(recipe, done, self.order.batches, state.history)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group[SCALE]
-        everyone = int(accelerator.reduce(torch.tensor(len(labels), device=accelerator.device)))
+        everyone = int(accelerator.reduce(torch.tensor(float(len(labels)), device=accelerator.device)))
         parts = min(recipe.accumulate, len(labels))
         total = torch.zeros((), device=accelerator.device)
         for part, (some, theirs) in enumerate(zip(raw.tensor_split(parts), labels.tensor_split(parts), strict=True)):

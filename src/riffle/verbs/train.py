@@ -101,7 +101,9 @@ def train(
         run = fit(network, split, agreed, folder, reporter=reporter, extras=extras)
         run.split = split
         run.model = native.load_folder(folder.best, network=untouched)
-        if is_first and not folder.report.exists():
+        has_report = folder.report.exists()
+        PartialState().wait_for_everyone()  # all have looked before the first one writes it
+        if not has_report:
             _report(run, reporter)
     return run
 
@@ -179,6 +181,8 @@ def _report(run: Run, reporter: Reporter) -> None:
     assert card.preprocessing is not None
     size = run.recipe.size
     scores = evaluate_network(run.model, run.validation, card.preprocessing, reporter=reporter)
+    if not PartialState().is_main_process:
+        return
     threads = 1
     latency = measure({"network": network_call(run.model.cpu(), size=size)}, rounds=30, threads=threads)["network"]
     counts = Counter(run.split.train.labels.tolist())
