@@ -4,6 +4,7 @@ Accuracies are those of the best epoch on the held-out pictures. A series adds l
 does not run again what is there. DATA is a folder with the folders cats_dogs, hymenoptera and paintings.
 
     python benchmarks/training.py transfer DATA --out benchmarks/transfer.csv
+    python benchmarks/training.py recipes DATA --out benchmarks/recipes.csv
     python benchmarks/training.py optimizers --out benchmarks/optimizers.csv
     python benchmarks/training.py head DATA/cats_dogs --out benchmarks/head.csv
     python benchmarks/training.py throughput DATA/cats_dogs --out benchmarks/throughput.csv
@@ -35,6 +36,15 @@ MODES: dict[str, tuple[str | None, str, dict[str, Any]]] = {
     "all": ("package", "finetune", {"epochs": 5, "layer_decay": 0.8}),
     "from scratch": (None, "scratch", {"epochs": 20}),
 }
+RECIPES: dict[str, tuple[str, str, str | None]] = {
+    # data, network, weights
+    "head": ("cats_dogs", "efficientnet_lite0", "package"),
+    "quick": ("cats_dogs", "shufflenet_v2_x1_0", None),
+    "digits": ("digits", "shufflenet_v2_x0_5", None),
+    "finetune": ("hymenoptera", "efficientnet_lite0", "package"),
+    "paintings": ("paintings", "efficientnet_lite0", "package"),
+    "scratch": ("cats_dogs", "shufflenet_v2_x0_5", None),
+}
 OPTIMIZERS = {
     f"{optimizer}, {schedule}": {"optimizer": optimizer, "schedule": schedule, "lr": lr, "weight_decay": decay}
     for (optimizer, lr, decay), schedule in product(
@@ -50,6 +60,14 @@ def transfer(options: argparse.Namespace) -> None:
         chosen = recipe_named(recipe).with_changes(size=options.size, seed=seed, **changes)
         key = {"data": name, "transfer": mode, "seed": seed}
         _train(options, key, options.data / name, "efficientnet_lite0", chosen, weights)
+
+
+def recipes(options: argparse.Namespace) -> None:
+    """The recipes that come along, as they are."""
+    for seed, (name, (data, model, weights)) in product(range(options.seeds), RECIPES.items()):
+        chosen = recipe_named(name).with_changes(seed=seed)
+        key = {"recipe": name, "data": data, "weights": weights or "", "seed": seed}
+        _train(options, key, data if data == "digits" else options.data / data, model, chosen, weights)
 
 
 def optimizers(options: argparse.Namespace) -> None:
@@ -191,7 +209,7 @@ def main() -> None:
     """Run one series."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     series = parser.add_subparsers(dest="series", required=True)
-    for call, size in ((transfer, 128), (optimizers, 64), (head, 224), (throughput, 128)):
+    for call, size in ((transfer, 128), (recipes, 0), (optimizers, 64), (head, 224), (throughput, 128)):
         one = series.add_parser(call.__name__, help=call.__doc__)
         if call is not optimizers:
             one.add_argument("data", type=Path)

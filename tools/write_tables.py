@@ -35,6 +35,8 @@ def main() -> None:
     _fill(ROOT / "docs/profiling.md", "guidelines", _guidelines(rows.read(ROOT / "benchmarks/guidelines.csv")))
     _fill(ROOT / "docs/profiling.md", "correlations", _correlations(ROOT / "benchmarks/zoo_latency.csv"))
     _fill(ROOT / "docs/training.md", "transfer", _transfer(rows.read(ROOT / "benchmarks/transfer.csv")))
+    for row in (measured := rows.read(ROOT / "benchmarks/recipes.csv")):
+        _expect(row["recipe"], [other for other in measured if other["recipe"] == row["recipe"]])
     optimizers = _spreads(rows.read(ROOT / "benchmarks/optimizers.csv"), "optimizer", "model", "top1")
     _fill(ROOT / "docs/training.md", "optimizers", optimizers)
 
@@ -92,6 +94,24 @@ def _lines(files: list[dict[str, str]], *, whole: bool) -> list[tuple[str, ...]]
         )
         for (network, runtime), times in found.items()
     ]
+
+
+def _expect(recipe: str, runs: list[dict[str, str]]) -> None:
+    """What a recipe's command reached, at the end of its file."""
+    path = ROOT / "src/riffle/recipes" / f"{recipe}.toml"
+    settings = path.read_text(encoding="utf-8").split("\n[expected]")[0].rstrip()
+    first = runs[0]
+    minutes = median(float(run["seconds"]) for run in runs) / 60
+    weights = f" --weights {first['weights']}" if first["weights"] else ""
+    lines = [
+        "[expected]",
+        f'command = "riffle train {first["data"]} --model {first["model"]}{weights} --recipe {recipe}"',
+        f"top1 = [{', '.join(run['top1'] for run in runs)}] # percent, best epoch; seeds 0 to {len(runs) - 1}",
+        f"held_out = {first['held_out']}",
+        f"learned_from = {first['pictures']}",
+        f"minutes = {minutes:.1f} # on {first['threads']} thread, {first['processor']}",
+    ]
+    path.write_text("\n".join([settings, "", *lines, ""]), encoding="utf-8")
 
 
 def _transfer(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
