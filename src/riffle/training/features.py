@@ -57,6 +57,11 @@ def features_of(
     return torch.stack([known[digest] for digest in digests])
 
 
+def has_trunk(network: nn.Module) -> bool:
+    """Whether the network tells what reaches its classifier."""
+    return all(hasattr(network, name) for name in ("forward_features", "pool", "classifier"))
+
+
 def _key(network: nn.Module, preprocessing: Preprocessing, accelerator: Accelerator) -> str:
     """A hash of everything but the pictures that a feature depends on."""
     trunk = [(name, part) for name, part in network.named_children() if name != "classifier"]

@@ -22,6 +22,7 @@ from riffle.profiling.cost import profile
 from riffle.training.checkpoint import State, load_checkpoint, save_checkpoint
 from riffle.training.distill import distillation_loss
 from riffle.training.ema import averaged
+from riffle.training.features import has_trunk
 from riffle.training.lessons import FeatureLessons, Lesson, Lessons, PictureLessons
 from riffle.training.metrics import Scores
 from riffle.training.optimizer import SCALE, optimizer_for
@@ -113,7 +114,7 @@ class _Training:
         self.state = (
             load_checkpoint(folder.checkpoint, network, optimizer, average=self.average) if has_checkpoint else State()
         )
-        is_frozen = recipe.transfer == "head" and not recipe.varies and extras.teacher is None
+        is_frozen = recipe.transfer == "head" and not recipe.varies and extras.teacher is None and has_trunk(network)
         self.lessons: Lessons = (
             FeatureLessons(split, network, self.order, accelerator, reporter)
             if is_frozen
