@@ -11,9 +11,13 @@ does not run again what is there. DATA is a folder with the folders cats_dogs, h
 """
 
 import argparse
+import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -143,9 +147,16 @@ def head(options: argparse.Namespace) -> None:
 
 
 def throughput(options: argparse.Namespace) -> None:
-    """Pictures a second of our loop and of a plain one of PyTorch, on the same network and data; in turn."""
+    """Pictures a second of our loop, of a plain one of PyTorch and of timm's, on one network and data; in turn.
+
+    timm's script does not come with its package: give the file of a checkout.
+    """
+    loops: dict[str, Callable[[Path, str, int], float]]
+    loops = {"riffle": _ours, "plain": _plain, "plain, channels last": _plain_channels_last}
+    if options.timm:
+        loops |= {"timm": partial(_timm, options.timm), "timm, channels last": partial(_timm, options.timm, last=True)}
     for round_ in range(options.rounds):
-        for name, loop in {"riffle": _ours, "plain": _plain, "plain, channels last": _plain_channels_last}.items():
+        for name, loop in loops.items():
             speed = loop(options.data, options.model, options.size)
             row = {"round": round_, "loop": name, "images_per_second": round(speed, 1), "model": options.model}
             rows.add(options.out, {**row, "size": options.size, "threads": torch.get_num_threads(), **environment()})
@@ -164,7 +175,6 @@ def _plain_channels_last(data: Path, model: str, size: int) -> float:
 
 def _plain(data: Path, model: str, size: int, layout: torch.memory_format = torch.contiguous_format) -> float:
     """What a tutorial writes: torchvision's folder and transforms, a DataLoader, SGD."""
-    import sys
     import types
 
     # its compiled operators do not load beside a CPU build of torch, and none is needed
@@ -199,6 +209,49 @@ def _plain(data: Path, model: str, size: int, layout: torch.memory_format = torc
     return len(folder) / _seconds(epoch)
 
 
+TIMM_NAMES = {"mobilenet_v2": "mobilenetv2_100", "resnet18": "resnet18", "efficientnet_lite0": "tf_efficientnet_lite0"}
+SHIM = (
+    # torchvision's compiled operators do not load beside a CPU build of torch, and none is needed
+    "import runpy, sys, types; sys.modules['torchvision._meta_registrations'] = types.ModuleType('none'); "
+    "import torch; torch.set_num_threads(int(sys.argv.pop(1))); script = sys.argv.pop(1); sys.argv[0] = script; "
+    "runpy.run_path(script, run_name='__main__')"
+)
+
+
+def _timm(script: Path, data: Path, model: str, size: int, *, last: bool = False) -> float:
+    """The second epoch's mean speed as timm's own training script tells it."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-W", "ignore", "-c", SHIM, str(torch.get_num_threads()), str(script)]
+        command += ["--data-dir", str(data), "--val-split", "val", "--model", TIMM_NAMES[model], "--num-classes", "2"]
+        command += [
+            "--input-size",
+            "3",
+            str(size),
+            str(size),
+            "--batch-size",
+            "32",
+            "--workers",
+            str(max(1, cores() - 1)),
+        ]
+        command += [
+            "--epochs",
+            "2",
+            "--warmup-epochs",
+            "0",
+            "--cooldown-epochs",
+            "0",
+            "--device",
+            "cpu",
+            "--opt",
+            "sgd",
+        ]
+        command += ["--lr", "0.01", "--scale", "0.25", "1.0", "--color-jitter", "0", "--smoothing", "0"]
+        command += ["--output", folder, "--log-interval", "1", *(["--channels-last"] if last else [])]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = re.findall(r"Train: 1 .*?\(\s*[\d.]+s,\s*([\d.]+)/s\)", ran.stdout + ran.stderr)
+    return float(told[-1])
+
+
 def _seconds(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
@@ -217,7 +270,8 @@ def main() -> None:
         one.add_argument("--size", type=int, default=size)
         one.add_argument("--seeds", type=int, default=3)
         one.add_argument("--rounds", type=int, default=5)
-        one.add_argument("--model", default="shufflenet_v2_x1_0")
+        one.add_argument("--model", default="mobilenet_v2")
+        one.add_argument("--timm", type=Path, help="train.py of a checkout of timm")
         one.set_defaults(call=call)
     options = parser.parse_args()
     options.call(options)

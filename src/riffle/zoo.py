@@ -13,7 +13,7 @@ import riffle.models  # noqa: F401  (registers the variants)
 from riffle import registry
 from riffle.card import card_of
 from riffle.profiling.cost import profile
-from riffle.training.transfer import head_of, replace_head
+from riffle.training.transfer import head_of, replace_head, replace_input
 from riffle.weights import hub, native, sources
 from riffle.weights.adopt import adopt
 from riffle.weights.files import read_state
@@ -43,7 +43,8 @@ def create(
             implementation's with its layers in the order in which they run; or ``owner/name`` on the Hub.
         num_classes: size of the output; None for that of the weights, or the variant's own (1000 for pictures).
             Another number than that of the weights gets a fresh last layer.
-        in_channels: channels of the input; 3 when left out and wherever weights are given.
+        in_channels: channels of the input, 3 when left out. Another number than that of the weights gets a first
+            convolution with the mean of theirs (:func:`riffle.training.transfer.replace_input`).
         size: the pictures' side in pixels, for the networks whose layers depend on it (``lenet``, ``vit_b_16``);
             others only note it. Published weights keep the size that they were trained at.
 
@@ -54,8 +55,6 @@ def create(
     if weights is None:
         asked = {"num_classes": num_classes, "in_channels": in_channels}
         return registry.build(name, **{k: v for k, v in asked.items() if v is not None}, **sized)
-    if in_channels not in (None, 3):
-        raise ValueError("published weights expect 3 input channels; leave weights out for another number")
     source = sources.find(name, str(weights))
     if source is not None:
         network = _published(name, source)
@@ -73,6 +72,8 @@ def create(
         )
     if num_classes is not None and len(head_of(network).weight) != num_classes:
         network = replace_head(network, num_classes)
+    if in_channels is not None and in_channels != _channels_of(network):
+        network = replace_input(network, in_channels)
     return network
 
 
@@ -122,6 +123,11 @@ def count(name: str, size: int | None = None) -> dict[str, Any] | None:
         "memory_access": cost.memory_access,
         "size": inputs[0].shape[-1],
     }
+
+
+def _channels_of(network: nn.Module) -> int | None:
+    """What the first convolution reads."""
+    return next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), None)
 
 
 def _is_on_hub(source: str | Path) -> bool:

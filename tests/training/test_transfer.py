@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from riffle.card import card_of
-from riffle.training.transfer import freeze, head_of, replace_head, set_training
+from riffle.training.transfer import freeze, head_of, replace_head, replace_input, set_training
 from riffle.zoo import create
 
 
@@ -54,3 +54,19 @@ def test_frozen_norms_keep_their_statistics():
         if not torch.equal(b, before[name])
     }
     assert changed == {"stages.2", "neck.norm"}
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_input_channels_begin_with_the_mean(channels):
+    torch.manual_seed(0)
+    network = create("shufflenet_v2_x0_5", num_classes=3).eval()
+    other = replace_input(network, channels).eval()
+    grey = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        before, after = network(grey.expand(-1, 3, -1, -1)), other(grey.expand(-1, channels, -1, -1))
+    assert torch.allclose(before, after, atol=1e-5)
+    assert card_of(other).arguments["in_channels"] == channels
+    assert card_of(other).preprocessing is None
+    assert network(torch.rand(1, 3, 64, 64)).shape == (1, 3)  # a copy was changed
+    with pytest.raises(ValueError, match="no first convolution"):
+        replace_input(nn.Linear(2, 2), 1)

@@ -45,13 +45,42 @@ def replace_head(network: Network, num_classes: int) -> Network:
     nn.init.normal_(new.weight, std=0.01)
     if new.bias is not None:
         nn.init.zeros_(new.bias)
-    for parent in list(copy.modules()):
-        for name, child in parent.named_children():
-            if child is old:
-                setattr(parent, name, new)
+    _put(copy, old, new)
     card = replace(card_of(copy).with_argument("num_classes", num_classes), classes=None)
     copy.card = card  # type: ignore[assignment]  # a plain attribute
     return copy
+
+
+def replace_input(network: Network, in_channels: int) -> Network:
+    """A copy whose first convolution reads ``in_channels`` channels; every other weight is kept.
+
+    Each of its channels gets the mean of the old channels' filters, scaled so that the sum over all channels stays what
+    it was: pictures that repeat one channel are answered alike. The card forgets the preprocessing, which was for
+    pictures of the old kind.
+
+    Raises:
+        ValueError: the network does not begin with a convolution that reads all channels at once.
+    """
+    copy = deepcopy(network)
+    old = next((m for m in copy.modules() if isinstance(m, nn.Conv2d)), None)
+    if old is None or old.groups != 1:
+        raise ValueError("this network has no first convolution that reads all channels at once")
+    new = deepcopy(old)
+    new.in_channels = in_channels
+    mean = old.weight.detach().mean(1, keepdim=True)
+    new.weight = nn.Parameter(mean.repeat(1, in_channels, 1, 1) * (old.in_channels / in_channels))
+    _put(copy, old, new)
+    card = replace(card_of(copy).with_argument("in_channels", in_channels), preprocessing=None)
+    copy.card = card  # type: ignore[assignment]  # a plain attribute
+    return copy
+
+
+def _put(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """In the place of a module, wherever it is."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if child is old:
+                setattr(parent, name, new)
 
 
 def freeze(network: nn.Module, transfer: str) -> None:
