@@ -92,24 +92,33 @@ def run(path: Path, pattern: str) -> None:
         sys.stderr.write(f"{entry['name']} {row['eager_ms']} {row['onnxruntime_ms']}\n")
 
 
+MOBILE = 600e6
+"""MACs of the largest networks that papers call mobile (as NASNet does, https://arxiv.org/abs/1707.07012)."""
+
+
 def correlations(path: Path) -> dict[str, dict[str, float]]:
-    """Rank correlations of each way's latency with what is counted."""
+    """Rank correlations of each way's latency with what is counted: of all networks, the mobile and the larger ones."""
     measured = rows.read(path)
     found = {}
     for way in ("eager", "onnxruntime"):
         have = [row for row in measured if row[f"{way}_ms"]]
-        counts = np.array([[float(row[key]) for key in ("macs", "memory_access", "operations")] for row in have])
-        ms = np.array([float(row[f"{way}_ms"]) for row in have])
-        measures = {
-            "parameters": np.array([float(row["params"]) for row in have]),
-            "MACs": counts[:, 0],
-            "memory access": counts[:, 1],
-            "both, fitted": _fitted(counts[:, :2], ms),
-            "both and operations, fitted": _fitted(counts, ms),
-        }
-        title = f"{way}, {len(have)} networks"
-        found[title] = {name: float(spearmanr(values, ms).statistic) for name, values in measures.items()}
+        for words, low, high in (("all", 0.0, np.inf), ("to 600 M MACs", 0.0, MOBILE), ("above", MOBILE, np.inf)):
+            chosen = [row for row in have if low < float(row["macs"]) <= high]
+            found[f"{way}, {words} ({len(chosen)} networks)"] = _correlation(chosen, way)
     return found
+
+
+def _correlation(chosen: list[dict[str, str]], way: str) -> dict[str, float]:
+    counts = np.array([[float(row[key]) for key in ("macs", "memory_access", "operations")] for row in chosen])
+    ms = np.array([float(row[f"{way}_ms"]) for row in chosen])
+    measures = {
+        "parameters": np.array([float(row["params"]) for row in chosen]),
+        "MACs": counts[:, 0],
+        "memory access": counts[:, 1],
+        "both, fitted": _fitted(counts[:, :2], ms),
+        "both and operations, fitted": _fitted(counts, ms),
+    }
+    return {name: float(spearmanr(values, ms).statistic) for name, values in measures.items()}
 
 
 def _fitted(counts: np.ndarray[Any, Any], ms: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -15,6 +15,14 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Nothing is kept in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RIFFLE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Real pictures, for the tests that want them; they are not part of the project."""

@@ -66,9 +66,11 @@ def test_weights_of_another_network_are_refused(source):
     assert "\n" not in str(caught.value)
 
 
-def test_weights_come_with_three_channels(source):
-    with pytest.raises(ValueError, match="3 input channels"):
-        zoo.create(NAME, weights=source, in_channels=1)
+def test_another_number_of_channels_gets_a_fresh_first_convolution(source, network):
+    created = zoo.create(NAME, weights=source, in_channels=1)
+    assert created(torch.rand(2, 1, 64, 64)).shape == (2, 3)
+    assert same_weights(network, created, but="stem.0.conv")
+    assert same_weights(network, zoo.create(NAME, weights=source, in_channels=3))
 
 
 def test_classes_of_a_head_behind_dropout(tmp_path):
