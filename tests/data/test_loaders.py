@@ -26,6 +26,7 @@ def test_epochs_differ_seeds_differ_and_an_epoch_can_begin_in_the_middle():
     assert [index for batch in batches for _, index in batch] != [index for batch in first for _, index in batch]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine of one core
 def test_worker_processes_change_nothing(folder_of_digits):
     pictures = read(folder_of_digits).train
 
