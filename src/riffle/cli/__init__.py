@@ -2,8 +2,8 @@
 
 COMMANDS = {
     "demo": "Train, fuse, export and verify a small network on handwritten digits, in a few minutes.",
-    "audit": "Look through a folder of pictures for what spoils a training: leaks, duplicates, broken files.",
-    "train": "Train a network on a folder of pictures, or go on with a run that was interrupted.",
+    "audit": "Look through pictures for what spoils a training: leaks, duplicates, broken files.",
+    "train": "Train a network on pictures (a folder, a manifest, shards, the Hub), or go on with a run that was interrupted.",
     "evaluate": "Judge a run, or an exported file, on held-out pictures.",
     "runs": "List the runs in a folder with what they reached.",
     "compare": "Judge runs on the same pictures, and tell whether their difference is more than chance.",
