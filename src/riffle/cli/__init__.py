@@ -3,7 +3,7 @@
 COMMANDS = {
     "demo": "Train, fuse, export and verify a small network on handwritten digits, in a few minutes.",
     "audit": "Look through pictures for what spoils a training: leaks, duplicates, broken files.",
-    "train": "Train a network on pictures (a folder, a manifest, shards, the Hub), or go on with a run that was interrupted.",
+    "train": "Train a network on pictures (folder, manifest, shards, Hub), or go on with a run that was interrupted.",
     "evaluate": "Judge a run, or an exported file, on held-out pictures.",
     "runs": "List the runs in a folder with what they reached.",
     "compare": "Judge runs on the same pictures, and tell whether their difference is more than chance.",
