@@ -60,6 +60,7 @@ def test_a_planted_leak_and_corrupt_files_are_all_found(planted):
 def test_what_a_person_reads(planted, tmp_path, capsys):
     page = tmp_path / "audit.html"
     assert run(["audit", str(planted), "--html", str(page)]) == 0
+    assert run(["audit", str(planted), "--strict"]) == 1
     told = capsys.readouterr().out
     assert "equal: LEAK train/cat/00.png and val/cat/leak0.png" in told
     assert "alike: LEAK train/cat/05.png and val/cat/leak5.jpg" in told

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
-def audit(data: str, /, *, html: Path | None = None) -> None:
+def audit(data: str, /, *, html: Path | None = None, strict: bool = False) -> None:
     """Look for what spoils a training: unreadable files, pictures in two places, leaks, skewed classes.
 
     Parameters
@@ -13,6 +13,8 @@ def audit(data: str, /, *, html: Path | None = None) -> None:
         Pictures as `riffle train` takes them: a folder, a manifest, shards.
     html
         Write everything, with the pictures, to this file.
+    strict
+        Fail where something is found, so that a script stops before it trains.
     """
     from riffle.cli.output import next_steps, print_whole, reporter, table
     from riffle.data.audit import audit as look
@@ -42,8 +44,11 @@ def audit(data: str, /, *, html: Path | None = None) -> None:
         why = "LEAK " if pair.is_leak else ""
         show.say(f"{how}: {why}{'TWO CLASSES ' if pair.is_conflict else ''}{pair.first.path} and {pair.second.path}")
     show.say("")
-    for problem in found.problems() or ["nothing wrong was found"]:
+    problems = found.problems()
+    for problem in problems or ["nothing wrong was found"]:
         show.say(problem)
     if html is not None:
         write_audit(html, found)
         next_steps(show, ("with the pictures", str(html)))
+    if strict and problems:
+        raise ValueError(f"{data} is not clean: {problems[0]}")
