@@ -53,14 +53,14 @@ class File:
 
 def networks(name: str) -> tuple[nn.Module, nn.Module]:
     """Another library's network with random weights that keep the signal alive, and Riffle's with the same."""
+    # torchvision's compiled operators do not load beside a CPU build of torch, and no network needs them
+    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
     torch.manual_seed(0)
     if name == V1:
         from pytorchcv.model_provider import get_model
 
         theirs = get_model("shufflenet_g3_w1").eval()
     else:
-        # its compiled operators do not load beside a CPU build of torch, and no network needs them
-        sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
         from torchvision import models
 
         theirs = getattr(models, name)(weights=None).eval()
