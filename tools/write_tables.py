@@ -38,6 +38,7 @@ def main() -> None:
     _fill(ROOT / "docs/shuffle-free.md", "v1", [titles, *_lines(ungrouped, "plain", whole=False)])
     _fill(ROOT / "docs/profiling.md", "guidelines", _guidelines(rows.read(ROOT / "benchmarks/guidelines.csv")))
     _fill(ROOT / "docs/profiling.md", "correlations", _correlations(ROOT / "benchmarks/zoo_latency.csv"))
+    _fill(ROOT / "docs/scenes.md", "accuracy", _scenes(rows.read(ROOT / "benchmarks/scenes.csv")))
     _fill(ROOT / "docs/training.md", "transfer", _transfer(rows.read(ROOT / "benchmarks/transfer.csv")))
     for row in (measured := rows.read(ROOT / "benchmarks/recipes.csv")):
         _expect(row["recipe"], [other for other in measured if other["recipe"] == row["recipe"]])
@@ -135,6 +136,34 @@ def _transfer(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
     return [(*heading, title), *((*line, f"{seconds[line[0]]:.3g}") for line in lines)]
 
 
+def _scenes(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
+    """A line for each experiment: how good, how long, how much memory, over its seeds."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in trained:
+        found.setdefault(row["experiment"], []).append(row)
+    lines: list[tuple[str, ...]] = [
+        ("experiment", "network", "epochs", "seeds", "overlap", "OA", "AA (classes)", "kappa x 100", "minutes", "MB")
+    ]
+    for name, runs in found.items():
+        each = {column: [float(run[column]) for run in runs] for column in ("oa", "aa", "kappa", "overlap")}
+        classes = "/".join(dict.fromkeys(run["classes_judged"] for run in runs))
+        lines.append(
+            (
+                name,
+                f"`{runs[0]['network']}`",
+                runs[0]["epochs"],
+                str(len(runs)),
+                f"{mean(each['overlap']):.1f} %",
+                _spread(each["oa"], 2),
+                f"{_spread(each['aa'], 2)} ({classes})",
+                _spread(each["kappa"], 2),
+                f"{median(float(run['training_seconds']) for run in runs) / 60:.1f}",
+                f"{max(int(run['megabytes_above_imports']) for run in runs)}",
+            )
+        )
+    return lines
+
+
 def _spreads(trained: list[dict[str, str]], down: str, across: str, what: str) -> list[tuple[str, ...]]:
     """Mean ± standard deviation over the seeds, for each value of two columns."""
     found: dict[str, dict[str, list[float]]] = {}
@@ -145,10 +174,10 @@ def _spreads(trained: list[dict[str, str]], down: str, across: str, what: str) -
     return [(down, *columns), *lines]
 
 
-def _spread(values: list[float]) -> str:
+def _spread(values: list[float], digits: int = 1) -> str:
     if len(values) < 2:
-        return f"{values[0]:.1f}" if values else ""
-    return f"{mean(values):.1f} ± {stdev(values):.1f}"
+        return f"{values[0]:.{digits}f}" if values else ""
+    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -321,3 +321,12 @@ def test_one_command_writes_all(finished_run, tmp_path, capsys):
         assert f" {len(finished_run.validation)} " in line
         assert Session(out / f"run{runtime.suffix}").classes == finished_run.validation.classes
     assert not [entry for entry in out.iterdir() if entry.name.startswith(".")]
+
+
+def test_a_shuffle_that_stays_is_one_layer_of_ncnn(tmp_path):
+    ready("ncnn")
+    network = riffle.create("shufflenet_v1_g3_x0_25", num_classes=2).eval()
+    path = riffle.export(network, tmp_path / "net.ncnn.param", data=pictures(1), preprocessing=PREPROCESSING)
+    kinds = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines()[2:]]
+    assert kinds.count("ShuffleChannel") == 16  # a shuffle in each unit
+    assert "Permute" not in kinds

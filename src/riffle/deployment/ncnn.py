@@ -44,7 +44,7 @@ def export(
         folder = Path(name)
         with quiet():
             trace: Any = torch.jit.trace
-            module = shipped(network, preprocessing, takes="images")
+            module = _with_its_shuffle(shipped(network, preprocessing, takes="images"))
             trace(module, (images,), check_trace=False).save(folder / "network.pt")
         shape = ",".join(str(side) for side in images.shape)
         command = [pnnx.EXEC_PATH, "network.pt", f"inputshape=[{shape}]f32", f"fp16={int(precision == 'float16')}"]
@@ -59,6 +59,19 @@ def export(
         own.write_text(graph, encoding="utf-8")
         weights.write_bytes((folder / "network.ncnn.bin").read_bytes())
         facts.write_text(facts_of(network, preprocessing, precision=precision, batch=batch) + "\n", encoding="utf-8")
+
+
+def _with_its_shuffle(module: "nn.Module") -> "nn.Module":
+    """Shuffles in place as torch's own layer: pnnx makes one of ncnn's of it, and three of ours in four dimensions."""
+    from torch import nn
+
+    from riffle.layers.shuffle import ChannelShuffle
+
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, ChannelShuffle):
+                setattr(parent, name, nn.ChannelShuffle(child.groups))
+    return module
 
 
 def load(path: str | Path, *, threads: int | None = None) -> Session:
