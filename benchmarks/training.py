@@ -36,9 +36,9 @@ SETS = ("cats_dogs", "hymenoptera", "paintings")
 MODES: dict[str, tuple[str | None, str, dict[str, Any]]] = {
     # weights, recipe, changes
     "head": ("package", "head", {}),
-    "last:1": ("package", "finetune", {"transfer": "last:1", "epochs": 5}),
-    "all": ("package", "finetune", {"epochs": 5, "layer_decay": 0.8}),
-    "from scratch": (None, "scratch", {"epochs": 20}),
+    "last:1": ("package", "finetune", {"transfer": "last:1", "epochs": 4}),
+    "all": ("package", "finetune", {"epochs": 4, "layer_decay": 0.8}),
+    "from scratch": (None, "scratch", {"epochs": 10}),
 }
 RECIPES: dict[str, tuple[str, str, str | None]] = {
     # data, network, weights
@@ -262,7 +262,7 @@ def main() -> None:
     """Run one series."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     series = parser.add_subparsers(dest="series", required=True)
-    for call, size in ((transfer, 128), (recipes, 0), (optimizers, 64), (head, 224), (throughput, 128)):
+    for call, size in ((transfer, 96), (recipes, 0), (optimizers, 64), (head, 224), (throughput, 128)):
         one = series.add_parser(call.__name__, help=call.__doc__)
         if call is not optimizers:
             one.add_argument("data", type=Path)
