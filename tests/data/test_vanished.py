@@ -5,7 +5,7 @@ from archives import write_shards
 from safetensors.torch import load_file
 
 from riffle.cli.app import run
-from riffle.training import loop
+from riffle.training import lessons, loop
 
 FLAGS = ["--model", "shufflenet_v1_g3_x0_25", "--epochs", "2", "--size", "32", "--batch-size", "16", "--no-flip"]
 
@@ -36,7 +36,8 @@ def test_one_line_and_the_last_checkpoint(folder_of_digits, tmp_path, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(loop._Training, "epoch", epoch_in_which_it_vanishes)
-        patch.setattr(loop, "workers_for", lambda *_: workers)
+        patch.setattr(loop, "PAUSE_SECONDS", 0.0)  # a checkpoint after every epoch, however short
+        patch.setattr(lessons, "workers_for", lambda *_: workers)
         assert run(command) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"error: {gone}")

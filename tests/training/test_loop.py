@@ -257,11 +257,11 @@ def cache(monkeypatch, tmp_path):
 
 
 def test_a_head_on_kept_features_learns_what_it_learns_on_pictures(finished_run, tmp_path, cache, monkeypatch):
-    start = finished_run.folder.path
-    kept = fitted(finished_run.setup.data, tmp_path / "kept", HEAD, weights=start)
+    more = {"model": "shufflenet_v2_x0_5", "weights": finished_run.folder.path}
+    kept = fitted(finished_run.setup.data, tmp_path / "kept", HEAD, **more)
     assert len(list(cache.rglob("*.safetensors"))) == 1
     monkeypatch.setattr(Recipe, "varies", property(lambda _: True))  # every picture through the network, every time
-    whole = fitted(finished_run.setup.data, tmp_path / "whole", HEAD, weights=start)
+    whole = fitted(finished_run.setup.data, tmp_path / "whole", HEAD, **more)
     before = load_file(finished_run.folder.best / "model.safetensors")
     after = {name: run.model.state_dict() for name, run in (("kept", kept), ("whole", whole))}
     for name, tensor in before.items():
@@ -273,11 +273,11 @@ def test_a_head_on_kept_features_learns_what_it_learns_on_pictures(finished_run,
 
 
 def test_a_head_on_features_resumes_to_the_bit(finished_run, tmp_path, cache, monkeypatch):
-    data, start = finished_run.setup.data, finished_run.folder.path
-    whole = fitted(data, tmp_path / "whole", HEAD, weights=start)
+    data, more = finished_run.setup.data, {"model": "shufflenet_v2_x0_5", "weights": finished_run.folder.path}
+    whole = fitted(data, tmp_path / "whole", HEAD, **more)
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
-    fit_broken_off(monkeypatch, 7, data, tmp_path / "broken", HEAD, weights=start)
-    assert_same(whole, fitted(data, tmp_path / "broken", HEAD, weights=start))
+    fit_broken_off(monkeypatch, 7, data, tmp_path / "broken", HEAD, **more)
+    assert_same(whole, fitted(data, tmp_path / "broken", HEAD, **more))
 
 
 def test_everything_at_once_resumes_to_the_bit(folder_of_digits, finished_run, tmp_path, monkeypatch):

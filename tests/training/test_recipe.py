@@ -26,7 +26,7 @@ def test_a_file_may_build_on_a_recipe(tmp_path):
     path.write_text('[recipe]\nbase = "finetune"\nepochs = 3\n')
     assert recipe_named(path) == recipe_named("finetune").with_changes(epochs=3)
     path.write_text('base = "slowly"')
-    with pytest.raises(ValueError, match=r"is based on 'slowly', which is none of digits, finetune, head"):
+    with pytest.raises(ValueError, match=r"is based on 'slowly', which is none of cats_dogs_vgg, digits, finetune"):
         recipe_named(path)
 
 
