@@ -49,7 +49,7 @@ def replace_head(network: Network, num_classes: int) -> Network:
         for name, child in parent.named_children():
             if child is old:
                 setattr(parent, name, new)
-    card = replace(card_of(copy).with_argument("num_classes", num_classes), classes=None)
+    card = replace(card_of(copy).with_argument("num_classes", num_classes), classes=None, temperature=1.0)
     copy.card = card  # type: ignore[assignment]  # a plain attribute
     return copy
 
