@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from riffle.data.images import Pictures
-from riffle.pages import charts
-from riffle.pages import class_curves, reliability
+from riffle.pages import charts, class_curves, reliability
 from riffle.pages.confusion import confusion_rows
-from riffle.pages.mistakes import MOST_MISTAKES, worst_mistakes
+from riffle.pages.mistakes import worst_mistakes
 from riffle.pages.page import short, write_page
 from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency
