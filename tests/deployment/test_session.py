@@ -146,7 +146,7 @@ def test_no_unverified_file_is_left(shipped, finished_run, tmp_path, monkeypatch
 def test_a_calibrated_file_has_divided_scores_and_tells_the_temperature(finished_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("riffle.verbs.export.fit_temperature", lambda scores: 2.5)
     path = tmp_path / "calibrated.onnx"
-    made = export_run(finished_run.folder.path, path, settings=Settings(calibrate=True))
+    made = export_run(finished_run.folder.path, path, settings=Settings(form="plain", calibrate=True))
     assert made.temperature == 2.5
     assert made.agreement.pictures == 12
     assert "temperature 2.5, from 12 held-out pictures: calibration error" in capsys.readouterr().out
@@ -159,7 +159,7 @@ def test_a_calibrated_file_has_divided_scores_and_tells_the_temperature(finished
     assert np.abs(session.probabilities(pixels) - logits.softmax(1).numpy()).max() > 1e-2
     monkeypatch.setattr("riffle.verbs.export.fit_temperature", lambda scores: None)
     with pytest.raises(ValueError, match=r"no temperature fits 12 held-out pictures with \d+ mistakes"):
-        export_run(finished_run.folder.path, tmp_path / "other.onnx", settings=Settings(calibrate=True))
+        export_run(finished_run.folder.path, tmp_path / "other.onnx", settings=Settings(form="plain", calibrate=True))
     assert Session(path).temperature == 2.5
     assert [entry.name for entry in tmp_path.iterdir()] == ["calibrated.onnx"]
 

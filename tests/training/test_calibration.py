@@ -69,14 +69,13 @@ def test_fitting_finds_the_temperature_that_scores_were_made_with(temperature, s
     scores = generated(temperature, seed=seed)
     assert fit_temperature(scores) == pytest.approx(temperature, rel=0.05)
     mended = cross_fitted(scores)
-    assert calibration_error(mended) < 1.0
-    assert abs(calibration_error(scores) - calibration_error(mended)) > 5 or temperature == 1.0
-    assert calibration_error(mended) < 2 * error_by_chance(mended)
+    assert calibration_error(mended) < 1.5 * error_by_chance(mended) < 2
+    assert calibration_error(scores) > 5 or temperature == 1.0
 
 
 def test_a_temperature_is_the_softmax_of_divided_scores_and_keeps_every_label():
     logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * 3
-    scores = Scores(logits.softmax(1).numpy(), np.arange(50) % 4, tuple("abcd"))
+    scores = Scores(logits.softmax(1).numpy(), np.where(np.arange(50) % 2, logits.argmax(1), 0), tuple("abcd"))
     for temperature in (0.5, 3.0):
         divided = at_temperature(scores, temperature)
         assert np.allclose(divided.probabilities, (logits / temperature).softmax(1).numpy(), atol=1e-6)

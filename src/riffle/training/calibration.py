@@ -71,7 +71,7 @@ def error_by_chance(scores: Scores) -> float:
 
 
 def _confidence(scores: Scores) -> npt.NDArray[np.float64]:
-    return scores.probabilities.max(axis=1).astype(np.float64)
+    return np.asarray(scores.probabilities.max(axis=1), dtype=np.float64)
 
 
 def _bin_numbers(confidence: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

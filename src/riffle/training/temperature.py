@@ -19,7 +19,7 @@ from riffle.card import card_of
 from riffle.training.metrics import Scores
 from riffle.training.transfer import head_of
 
-LIMITS = (0.05, 20.0)
+LIMITS = (0.05, 100.0)
 """Lowest and highest temperature that are looked at."""
 FOLDS = 5
 """Parts for judging; each is judged with a temperature from four fifths, nearly the one that all give."""
