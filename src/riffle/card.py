@@ -22,6 +22,8 @@ class Card:
     """Rewrites done since, oldest first."""
     preprocessing: Preprocessing | None = None
     classes: tuple[str, ...] | None = None
+    temperature: float = 1.0
+    """What the scores were divided by to calibrate the probabilities."""
 
     def with_argument(self, name: str, value: Any) -> "Card":
         """A copy with one constructor argument changed."""

@@ -108,17 +108,20 @@ class Preprocessing:
         Only the crop is computed, so a picture of extreme proportions costs no more than another.
         """
         image = open_picture(picture, at_least=2 * self.resize)
-        width, height = image.size
+        box = self.box(*image.size)
+        return np.array(image.resize((self.size, self.size), _FILTERS[self.interpolation], box=box))
+
+    def box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom, in its own pixels, of what is kept of an upright picture of that size."""
         shorter = min(width, height)
         wide, high = self.resize * width // shorter, self.resize * height // shorter
         left, top = round((wide - self.size) / 2), round((high - self.size) / 2)
-        box = (
+        return (
             left * width / wide,
             top * height / high,
             (left + self.size) * width / wide,
             (top + self.size) * height / high,
         )
-        return np.array(image.resize((self.size, self.size), _FILTERS[self.interpolation], box=box))
 
     def __call__(self, picture: Picture) -> npt.NDArray[np.float32]:
         """A picture as a network's input: float32 (3, size, size)."""

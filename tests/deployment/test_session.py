@@ -16,7 +16,7 @@ from riffle.deployment.session import Session
 from riffle.deployment.verify import VerificationError, verify
 from riffle.layers.pixel_input import PixelInput
 from riffle.verbs.classify import classifier
-from riffle.verbs.export import ledger
+from riffle.verbs.export import Settings, export_run, ledger
 
 
 def test_the_file_takes_pixels_of_any_batch_and_gives_shares(shipped, finished_run):
@@ -141,6 +141,27 @@ def test_no_unverified_file_is_left(shipped, finished_run, tmp_path, monkeypatch
     assert older.read_bytes() == b"older"
     riffle.export(finished_run.model, older, data=finished_run.validation)
     assert older.read_bytes() == content
+
+
+def test_a_calibrated_file_has_divided_scores_and_tells_the_temperature(finished_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("riffle.verbs.export.fit_temperature", lambda scores: 2.5)
+    path = tmp_path / "calibrated.onnx"
+    made = export_run(finished_run.folder.path, path, settings=Settings(form="plain", calibrate=True))
+    assert made.temperature == 2.5
+    assert made.agreement.pictures == 12
+    assert "temperature 2.5, from 12 held-out pictures: calibration error" in capsys.readouterr().out
+    session = Session(path)
+    assert session.temperature == 2.5
+    pixels = np.stack([session.preprocessing.pixels(picture) for picture in finished_run.validation])
+    with torch.inference_mode():
+        logits = finished_run.model(PixelInput(session.preprocessing)(torch.from_numpy(pixels)))
+    assert np.abs(session.probabilities(pixels) - (logits / 2.5).softmax(1).numpy()).max() < 1e-5
+    assert np.abs(session.probabilities(pixels) - logits.softmax(1).numpy()).max() > 1e-2
+    monkeypatch.setattr("riffle.verbs.export.fit_temperature", lambda scores: None)
+    with pytest.raises(ValueError, match=r"no temperature fits 12 held-out pictures with \d+ mistakes"):
+        export_run(finished_run.folder.path, tmp_path / "other.onnx", settings=Settings(form="plain", calibrate=True))
+    assert Session(path).temperature == 2.5
+    assert [entry.name for entry in tmp_path.iterdir()] == ["calibrated.onnx"]
 
 
 def test_export_of_a_network_without_a_card(tmp_path):

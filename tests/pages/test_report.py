@@ -12,14 +12,16 @@ from torch import nn
 
 from riffle.card import Card
 from riffle.data.images import read
-from riffle.pages.report import ReportFacts, wilson_interval, write_report
+from riffle.pages.report import ReportFacts, write_report
 from riffle.preprocessing import Preprocessing
 from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency
+from riffle.training.calibration import calibration_error
 from riffle.training.checkpoint import State
 from riffle.training.metrics import Scores
 from riffle.training.recipe import Recipe
 from riffle.training.run import Run, RunFolder, Setup
+from riffle.training.temperature import fit_temperature
 from riffle.weights.native import Record, save_folder
 
 VOID = frozenset(["br", "hr", "img", "link", "meta"])
@@ -168,16 +170,6 @@ def test_two_classes_have_no_top5(tmp_path: Path) -> None:
     assert "Top-5" not in page.text
 
 
-# Newcombe, Two-sided confidence intervals for the single proportion, 1998, table I, method 3.
-@pytest.mark.parametrize(
-    ("hits", "total", "low", "high"),
-    [(81, 263, 25.53, 36.62), (15, 148, 6.24, 16.05), (0, 20, 0, 16.11), (1, 29, 0.61, 17.18)],
-)
-def test_wilson_interval_as_published(hits: int, total: int, low: float, high: float) -> None:
-    assert wilson_interval(hits, total) == pytest.approx((low, high), abs=0.005)
-    assert wilson_interval(total - hits, total) == pytest.approx((100 - high, 100 - low), abs=0.005)
-
-
 def test_few_classes_have_a_matrix(tmp_path: Path) -> None:
     facts = facts_for(tmp_path, names(10), wrong=3)
     _, page = written(facts, tmp_path)
@@ -205,7 +197,7 @@ def test_classes_from_the_worst_to_the_best_and_unjudged_ones_last(tmp_path: Pat
     labels = np.where(facts.scores.labels == 5, 6, facts.scores.labels)
     facts = replace(facts, scores=replace(facts.scores, labels=labels))
     _, page = written(facts, tmp_path)
-    table = page.text.split("Most often taken for ")[1].split("Worst mistakes")[0]
+    table = page.text.split("Most often taken for ")[1].split("Precision and recall")[0]
     assert re.findall(r"class (\d) (?=\d|not)", table) == ["6", "0", "1", "2", "3", "4", "7", "8", "9", "5"]
     assert "class 6 50.0 % 40 1,006 class 5 (20 ×) class 0 95.0 % 20 1,000 class 1 (1 ×)" in table
     assert "class 5 not judged 0 1,005" in table
@@ -293,14 +285,14 @@ def test_a_failed_report_leaves_the_older_one(tmp_path: Path) -> None:
 
 def test_charts_mark_the_best_epoch(tmp_path: Path) -> None:
     _, page = written(facts_for(tmp_path, names(2)), tmp_path)
-    drawn = page.all("svg")
-    assert [chart["aria-label"] for chart in drawn] == [
+    drawn = [str(chart["aria-label"]) for chart in page.all("svg")]
+    assert [label for label in drawn if " by epoch: " in label] == [
         "Loss by epoch: training from 2.1 in epoch 1 to 1.1 in epoch 3; held-out from 1.9 in epoch 1 to 1.3 in epoch 3."
         " Best epoch: 2.",
         "Top-1, % by epoch: held-out from 40 in epoch 1 to 68 in epoch 3. Best epoch: 2.",
         "Learning rate by epoch: at the end of the epoch from 0.1 in epoch 1 to 0.001 in epoch 3. Best epoch: 2.",
     ]
-    assert [given["x1"] for given in page.all("line", "best")] == ["199.0"] * 3, "the middle of epochs 1 to 3"
+    assert [given["x1"] for given in page.all("line", "best")][:3] == ["199.0"] * 3, "the middle of epochs 1 to 3"
     assert "Epoch 2 had the best top-1" in page.text
 
 
@@ -309,4 +301,43 @@ def test_a_run_without_history_still_has_a_report(tmp_path: Path) -> None:
     run = Run(facts.run.folder, facts.run.setup, State(finished=True))
     _, page = written(replace(facts, run=run), tmp_path)
     assert "The run has no history." in page.text
-    assert not page.all("svg")
+    assert not [chart for chart in page.all("svg") if " by epoch: " in str(chart["aria-label"])]
+
+
+def test_calibration_is_told_before_and_after_a_temperature(tmp_path: Path) -> None:
+    facts = facts_for(tmp_path, names(10), wrong=40)
+    _, page = written(facts, tmp_path)
+    assert len(page.all("figure", "chart reliability")) == 2
+    error, temperature = calibration_error(facts.scores), fit_temperature(facts.scores)
+    assert f"As trained : error {error:.1f} %" in page.text
+    assert f"temperature of {temperature:.2f}" in page.text
+    assert "each fifth of the pictures was judged with a temperature from the other four" in page.text
+    _, page = written(facts_for(tmp_path / "sure", names(10), wrong=0), tmp_path)
+    assert len(page.all("figure", "chart reliability")) == 1
+    assert "No temperature can be fitted: the held-out pictures have 0 mistakes" in page.text
+
+
+@pytest.mark.parametrize(("count", "shown"), [(10, 10), (60, 30)])
+def test_every_class_or_the_worst_have_a_curve(tmp_path: Path, count: int, shown: int) -> None:
+    _, page = written(facts_for(tmp_path, names(count)), tmp_path)
+    labels = [str(chart["aria-label"]) for chart in page.all("svg") if "Precision over" in str(chart["aria-label"])]
+    assert len(labels) == shown
+    percents = [float(label.split("precision ")[1].rstrip(" %")) for label in labels]
+    assert percents == sorted(percents)
+    assert ("The 30 lowest are shown" in page.text) == (count == 60)
+
+
+def test_mistakes_have_heat_for_the_class_taken_and_the_true_one(tmp_path: Path) -> None:
+    facts = facts_for(tmp_path, names(10), wrong=3)
+    first, second = facts.scores.mistakes(2)
+    cold, hot = np.zeros((4, 4), np.float32), np.eye(4, dtype=np.float32)
+    html, page = written(replace(facts, heats={first: [hot, hot], second: [hot, cold]}), tmp_path)
+    truth, guess = (facts.scores.classes[kind[first]] for kind in (facts.scores.labels, facts.scores.predicted))
+    assert [heat["alt"] for heat in page.all("img", "heat")][:2] == [f"speaks for {guess}", f"speaks for {truth}"]
+    assert len(page.all("img", "heat")) == 3, "nothing in the second picture speaks for its true class"
+    assert len(page.all("div", "frame")) == 3
+    assert len(page.all("div", "frame small")) == 2, "the third has no heat"
+    assert "Grad-CAM" in page.text
+    plain, page = written(facts, tmp_path)
+    assert "Grad-CAM" not in page.text
+    assert len(html) - len(plain) < 10_000

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from riffle.training.metrics import Scores
+from riffle.training.metrics import Scores, wilson_interval
 
 SHARES = np.array([[0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.5, 0.4, 0.1], [0.1, 0.1, 0.8]], np.float32)
 LABELS = np.array([0, 1, 1, 0])
@@ -24,3 +24,13 @@ def test_top5_counts_the_five_most_probable():
     scores = Scores(shares, np.arange(6), tuple("abcdef"))
     assert scores.top1 == pytest.approx(100 / 6)
     assert scores.top5 == pytest.approx(500 / 6)
+
+
+# Newcombe, Two-sided confidence intervals for the single proportion, 1998, table I, method 3.
+@pytest.mark.parametrize(
+    ("hits", "total", "low", "high"),
+    [(81, 263, 25.53, 36.62), (15, 148, 6.24, 16.05), (0, 20, 0, 16.11), (1, 29, 0.61, 17.18)],
+)
+def test_wilson_interval_as_published(hits, total, low, high):
+    assert wilson_interval(hits, total) == pytest.approx((low, high), abs=0.005)
+    assert wilson_interval(total - hits, total) == pytest.approx((100 - high, 100 - low), abs=0.005)

@@ -14,6 +14,7 @@ from riffle import registry, zoo
 from riffle.card import Card, card_of
 from riffle.compression import fuse
 from riffle.preprocessing import Preprocessing
+from riffle.training.temperature import calibrate
 from riffle.weights.native import CONFIG, WEIGHTS, Record, load_folder, read_config, record_from, save_folder
 
 FACTS = {
@@ -41,9 +42,10 @@ def saved(tmp_path: Path) -> Path:
         fuse(small("shufflenet_v2_x0_5_authors")),
         small("shufflenet_v2_x0_5", in_channels=1),
         small("lenet", size=64),
+        calibrate(small("lenet", size=64), 2.5, torch.zeros(1, 3, 64, 64)),
         registry.build("shufflenet_v1_g2_x0_25", num_classes=3, classifier_bias=False, shuffle_late=True),
     ],
-    ids=["v1", "fused", "one channel", "sized", "own arguments"],
+    ids=["v1", "fused", "one channel", "sized", "calibrated", "own arguments"],
 )
 def test_what_is_saved_comes_back(tmp_path, network):
     save_folder(network.train(), tmp_path / "deep" / "net", Record())
@@ -112,10 +114,11 @@ def test_arguments_that_break_a_constructor(saved, monkeypatch, error):
 
 def test_a_folder_of_an_earlier_version_loads(saved):
     config = read_config(saved)
-    for later in ("cost", "licence"):
+    for later in ("cost", "licence", "temperature"):
         del config[later]
     (saved / CONFIG).write_text(json.dumps(config))
     assert card_of(load_folder(saved)).classes == FACTS["classes"]
+    assert card_of(load_folder(saved)).temperature == 1.0
     assert record_from(read_config(saved)) == Record()
 
 
@@ -162,6 +165,7 @@ def test_a_description_without_a_fact(saved, missing):
         {"rewrites": None},
         {"classes": 3},
         {"preprocessing": 3},
+        {"temperature": "hot"},
         {"preprocessing": {"size": "large"}},
     ],
     ids=str,

@@ -19,6 +19,7 @@ def export(
     batch: Literal["any", "one"] | None = None,
     form: Literal["plain", "unshuffled", "padded8", "padded16"] | None = None,
     tune: bool = False,
+    calibrate: bool = False,
 ) -> None:
     """Write a run's network to files that need no torch, proven to give the same answers.
 
@@ -44,13 +45,16 @@ def export(
         of 8 or 16; what is known to be fastest in the runtime when left out.
     tune
         Measure all forms on this machine, and ship the fastest.
+    calibrate
+        Divide the scores by the temperature that fits the run's held-out pictures best, so that the probabilities mean
+        what they say. No label changes.
     """
     from riffle.cli.output import next_steps, reporter
     from riffle.deployment.runtimes import RUNTIMES, runtime_of, runtimes_named
     from riffle.verbs.export import Exported, Refused, Settings, export_all, export_run
 
     show = reporter()
-    settings = Settings(precision, batch, form, tune)
+    settings = Settings(precision, batch, form, tune, calibrate)
     runtimes = runtimes_named(to)
     if not runtimes:
         raise ValueError(f"no runtime is named: --to takes some of {', '.join(RUNTIMES)}")

@@ -101,6 +101,7 @@ class Session(PictureClassifier):
         self.name: str = facts["name"]
         self.precision: str = facts.get("precision", "float32")
         self.rewrites: tuple[str, ...] = tuple(facts.get("rewrites", ()))
+        self.temperature: float = facts.get("temperature", 1.0)
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Run the file on a batch of any size; picture by picture where it takes no more than one."""

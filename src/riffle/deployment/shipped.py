@@ -70,5 +70,6 @@ def facts_of(
         "preprocessing": preprocessing.to_dict(),
         "precision": precision,
         "batch": batch,
+        "temperature": card.temperature,
     }
     return json.dumps(facts, ensure_ascii=False)

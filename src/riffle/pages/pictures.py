@@ -15,13 +15,17 @@ THUMBNAIL = 128
 def thumbnail(picture: Picture) -> str | None:
     """A small copy as a ``data:`` address; None for a picture that is gone, which is no reason to have no page."""
     try:
-        image = open_picture(picture, at_least=THUMBNAIL)
+        return shrunk(open_picture(picture, at_least=THUMBNAIL))
     except (UnreadablePicture, OSError):
         return None
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+
+
+def shrunk(image: Image.Image, *, side: int = THUMBNAIL) -> str:
+    """A copy with a longer side of at most so many pixels, as a ``data:`` address."""
+    copy = image.copy()
+    copy.thumbnail((side, side), Image.Resampling.LANCZOS)
     # Tiny pictures are shown enlarged, where JPEG's artefacts would be seen.
-    kind: Literal["PNG", "JPEG"] = "PNG" if max(image.size) <= THUMBNAIL // 2 else "JPEG"
-    return address_of(image, kind)
+    return address_of(copy, "PNG" if max(copy.size) <= side // 2 else "JPEG")
 
 
 def address_of(image: Image.Image, kind: Literal["PNG", "JPEG"] = "PNG") -> str:

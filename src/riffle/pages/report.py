@@ -3,20 +3,22 @@
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path, PurePath
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from riffle.data.images import Pictures
-from riffle.pages import charts
+from riffle.pages import charts, class_curves, reliability
 from riffle.pages.confusion import confusion_rows
+from riffle.pages.mistakes import worst_mistakes
 from riffle.pages.page import short, write_page
-from riffle.pages.pictures import thumbnail
 from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency
-from riffle.training.metrics import Scores
+from riffle.training.calibration import BINS
+from riffle.training.grad_cam import Heat
+from riffle.training.metrics import Scores, wilson_interval
 from riffle.training.recipe import Recipe
 from riffle.training.run import Run
 from riffle.weights.native import card_from, read_config
@@ -24,7 +26,6 @@ from riffle.weights.native import card_from, read_config
 MOST_CLASSES = 30
 """Up to so many classes are shown as a confusion matrix, more as a table of the most confused pairs."""
 MOST_PAIRS = 30
-MOST_MISTAKES = 24
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class ReportFacts:
     """A line for each file that was left out because it could not be decoded."""
     environment: Mapping[str, str]
     """Hardware and versions, in the order to show them."""
+    heats: Mapping[int, Sequence[Heat]] = field(default_factory=dict)
+    """Of the worst mistakes' indices, where the network sees the class taken, and where the true one; see Grad-CAM."""
     command: str | None = None
     """What was typed to train, or None when it was not the command line."""
 
@@ -71,20 +74,12 @@ def write_report(facts: ReportFacts, path: Path) -> None:
     write_page(path, "report.html.j2", _contents(facts))
 
 
-def wilson_interval(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion, in percent (Wilson 1927): sound near 0 and 100 % and for small counts."""
-    z = 1.959964  # the normal distribution's 97.5 % quantile
-    share = hits / total
-    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
-
-
 def _contents(facts: ReportFacts) -> dict[str, Any]:
     """The template's variables."""
     run, scores = facts.run, facts.scores
     best_epoch = None if run.state.best is None else int(run.state.best["epoch"])
     is_small = len(scores.classes) <= MOST_CLASSES
+    preprocessing = card_from(read_config(run.folder.best)).preprocessing
     place = shlex.quote(str(run.folder.path))
     return {
         "facts": facts,
@@ -97,10 +92,15 @@ def _contents(facts: ReportFacts) -> dict[str, Any]:
         "has_short_names": max(len(name) for name in scores.classes) <= 3,
         "pairs": [] if is_small else _confused_pairs(scores),
         "classes": _per_class(scores, facts.train_counts),
-        "mistakes": _mistakes(facts),
+        "calibration": reliability.calibration_of(scores),
+        "diagram_canvas": reliability,
+        "curves": class_curves.class_curves(scores),
+        "curve_canvas": class_curves,
+        "bins": BINS,
+        "mistakes": worst_mistakes(scores, facts.pictures, facts.heats, preprocessing, data=run.setup.data),
         "mistake_count": int((scores.predicted != scores.labels).sum()),
         "recipe": _settings(run.recipe),
-        "preprocessing": card_from(read_config(run.folder.best)).preprocessing,
+        "preprocessing": preprocessing,
         "commands": {
             "Classify a picture": f"riffle predict {place} picture.jpg",
             "Export it to a file that runs without PyTorch": f"riffle export {place} --to onnx",
@@ -172,29 +172,6 @@ def _per_class(scores: Scores, train_counts: Sequence[int]) -> list[dict[str, An
             }
         )
     return sorted(rows, key=lambda row: math.inf if row["accuracy"] is None else row["accuracy"])
-
-
-def _mistakes(facts: ReportFacts) -> list[dict[str, Any]]:
-    scores, data = facts.scores, facts.run.setup.data
-    return [
-        {
-            "thumbnail": thumbnail(facts.pictures[index]),
-            "truth": scores.classes[scores.labels[index]],
-            "predicted": scores.classes[scores.predicted[index]],
-            "probability": 100 * float(scores.probabilities[index].max()),
-            "name": _name_below(data, facts.pictures.name(index)),
-        }
-        for index in scores.mistakes(MOST_MISTAKES)
-    ]
-
-
-def _name_below(data: str, name: str) -> str:
-    """A picture's name from the data's folder on, or from that of a manifest or of shards: it tells two apart."""
-    path = PurePath(name)
-    for folder in (PurePath(data), PurePath(data).parent):
-        if path.is_relative_to(folder):
-            return str(path.relative_to(folder))
-    return name
 
 
 def _settings(recipe: Recipe) -> list[tuple[str, str, str]]:

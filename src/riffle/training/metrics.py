@@ -1,5 +1,6 @@
 """How good a network is on pictures it did not learn from."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Probabilities = npt.NDArray[np.float32]
+Shares = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 
@@ -23,6 +25,15 @@ def percent_right(counts: Labels) -> list[float | None]:
         100.0 * int(right) / int(total) if total else None
         for right, total in zip(counts.diagonal(), totals, strict=True)
     ]
+
+
+def wilson_interval(hits: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion, in percent (Wilson 1927): sound near 0 and 100 % and for small counts."""
+    z = 1.959964  # the normal distribution's 97.5 % quantile
+    share = hits / total
+    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,25 @@ class Scores:
     def per_class(self) -> list[float | None]:
         """Percent right of each class's pictures; None for a class without any."""
         return percent_right(self.confusion)
+
+    def precision_recall(self, label: int) -> tuple[Shares, Shares]:
+        """Precision and recall, 0 to 1, of taking for a class all pictures above each probability for it.
+
+        Recall falls from 1 to 0. The class has at least one picture.
+        """
+        from sklearn.metrics import precision_recall_curve  # half a second to import
+
+        found = precision_recall_curve(self.labels == label, self.probabilities[:, label], drop_intermediate=True)
+        return found[0], found[1]
+
+    @cached_property
+    def average_precision(self) -> list[float | None]:
+        """Percent, of each class: the mean of precision over recall; None for a class without any pictures."""
+        counts = self.confusion.sum(axis=1)
+        curves = (self.precision_recall(label) if counts[label] else None for label in range(len(self.classes)))
+        return [
+            None if curve is None else -100.0 * float((np.diff(curve[1]) * curve[0][:-1]).sum()) for curve in curves
+        ]
 
     def mistakes(self, most: int) -> list[int]:
         """Indices of the wrongly judged pictures, the surest first."""

@@ -46,7 +46,7 @@ def replace_head(network: Network, num_classes: int) -> Network:
     if new.bias is not None:
         nn.init.zeros_(new.bias)
     _put(copy, old, new)
-    card = replace(card_of(copy).with_argument("num_classes", num_classes), classes=None)
+    card = replace(card_of(copy).with_argument("num_classes", num_classes), classes=None, temperature=1.0)
     copy.card = card  # type: ignore[assignment]  # a plain attribute
     return copy
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import torch
 from torch import nn
 
 from riffle import zoo
@@ -21,9 +22,11 @@ from riffle.files import replacing_parts
 from riffle.preprocessing import Picture, Preprocessing
 from riffle.profiling.cost import profile
 from riffle.profiling.latency import Latency, measure, network_call
+from riffle.training.calibration import calibration_error
 from riffle.training.evaluate import evaluate as evaluate_network
 from riffle.training.progress import Reporter
 from riffle.training.run import Run
+from riffle.training.temperature import calibrate, cross_fitted, fit_temperature
 from riffle.verbs.evaluate import scores_of
 from riffle.verbs.forms import forms_of, in_form, size_of, tune, write
 
@@ -77,6 +80,8 @@ class Settings:
     """None for what is known to be fastest in the runtime."""
     tune: bool = False
     """Measure all forms here, and ship the fastest."""
+    calibrate: bool = False
+    """Divide the scores by the temperature that fits the run's held-out pictures."""
 
     def __post_init__(self) -> None:
         if self.form not in (None, *get_args(Form)):
@@ -96,6 +101,8 @@ class Exported:
     agreement: Agreement
     tuned: dict[Form, Latency]
     """What the forms took, where they were measured."""
+    temperature: float = 1.0
+    """What the scores are divided by."""
 
     @property
     def size(self) -> int:
@@ -121,20 +128,24 @@ def export_run(
 ) -> Exported:
     """Fold a run's best network, write it, and prove the file against the network as it was trained.
 
+    With ``settings.calibrate`` it is proven against that network with its scores divided.
+
     Args:
         source: a run's folder.
         path: the file to write; its ending names the runtime.
         data: pictures to prove it on; by default the run's held-out ones.
-        settings: precision, batch and form.
+        settings: precision, batch, form, and whether to calibrate.
         reporter: shows a bar.
 
     Raises:
         VerificationError: the file gives other answers than the network.
-        ValueError: no run, its pictures are gone and no others are given, or nothing that this runtime does.
+        ValueError: no run, its pictures are gone and no others are given, nothing that this runtime does, or no
+            temperature fits.
     """
     settings = settings or Settings()
+    reporter = reporter or Reporter()
     runtime = _runtime_for(path, settings.precision, settings.batch)
-    return _prove(runtime, Path(path), _Trained.of(source, data), settings, reporter or Reporter())
+    return _prove(runtime, Path(path), _Trained.of(source, data, settings, reporter), settings, reporter)
 
 
 def export_all(
@@ -152,8 +163,8 @@ def export_all(
     """
     settings = settings or Settings()
     runtimes = [_runtime_for(path, settings.precision, settings.batch) for path in paths]
-    trained = _Trained.of(source, data)
     reporter = reporter or Reporter()
+    trained = _Trained.of(source, data, settings, reporter)
     made: list[Exported | Refused] = []
     for runtime, path in zip(runtimes, map(Path, paths), strict=True):
         reporter.say(f"{runtime.title}: writing {path} and comparing it with the network")
@@ -173,16 +184,35 @@ class _Trained:
     pictures: Pictures | list[Picture]
 
     @classmethod
-    def of(cls, source: str | Path, data: str | Path | None) -> "_Trained":
+    def of(cls, source: str | Path, data: str | Path | None, settings: Settings, reporter: Reporter) -> "_Trained":
         network = zoo.load(source)
         preprocessing = card_of(network).preprocessing
         if preprocessing is None:
             raise ValueError(f"{source} tells no preprocessing")
+        if settings.calibrate:
+            network = _calibrated(network, Run.open(source).validation, preprocessing, reporter)
         return cls(network, preprocessing, Run.open(source).validation if data is None else _pictures(data))
 
     @cached_property
     def forms(self) -> tuple[Form, ...]:
         return forms_of(self.network, self.preprocessing)
+
+
+def _calibrated(network: nn.Module, pictures: Pictures, preprocessing: Preprocessing, reporter: Reporter) -> nn.Module:
+    """A copy with the temperature that fits these pictures."""
+    scores = evaluate_network(network, pictures, preprocessing, reporter=reporter)
+    temperature = fit_temperature(scores)
+    if temperature is None:
+        wrong = int((scores.predicted != scores.labels).sum())
+        raise ValueError(
+            f"no temperature fits {len(pictures)} held-out pictures with {wrong} mistakes: leave out calibrating"
+        )
+    after = cross_fitted(scores)
+    told = f"calibration error {calibration_error(scores):.1f} %" + (
+        "" if after is None else f", then {calibration_error(after):.1f} % (each fifth judged by the other four's)"
+    )
+    reporter.say(f"temperature {temperature:.3g}, from {len(pictures)} held-out pictures: {told}")
+    return calibrate(network, temperature, torch.zeros(1, 3, preprocessing.size, preprocessing.size))
 
 
 def _prove(runtime: Runtime, path: Path, trained: _Trained, settings: Settings, reporter: Reporter) -> Exported:
@@ -201,7 +231,7 @@ def _prove(runtime: Runtime, path: Path, trained: _Trained, settings: Settings, 
     ):
         write(runtime, shaped, preprocessing, draft, settings.precision, settings.batch)
         agreement = verify(draft, network, preprocessing, bar.over(trained.pictures))
-    return Exported(path, runtime, form, settings.precision, agreement, tuned)
+    return Exported(path, runtime, form, settings.precision, agreement, tuned, card_of(network).temperature)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,14 @@ from riffle.card import card_of
 from riffle.data import images, sources
 from riffle.data.images import Split
 from riffle.hardware import compute_threads, environment
+from riffle.pages.mistakes import MOST_MISTAKES
 from riffle.pages.report import ReportFacts, write_report
 from riffle.preprocessing import Preprocessing
 from riffle.profiling.cost import profile
 from riffle.profiling.latency import measure, network_call
 from riffle.training.evaluate import evaluate as evaluate_network
 from riffle.training.find_rate import find_learning_rate
+from riffle.training.grad_cam import heats_of
 from riffle.training.loop import Extras, fit
 from riffle.training.progress import Reporter
 from riffle.training.recipe import Recipe, recipe_named
@@ -157,7 +159,7 @@ def _network(
     card = card_of(network)
     published = card.preprocessing or Preprocessing()
     preprocessing = replace(published, size=recipe.size, resize=round(recipe.size / recipe.crop_ratio))
-    network.card = replace(card, preprocessing=preprocessing, classes=classes)  # type: ignore[assignment]
+    network.card = replace(card, preprocessing=preprocessing, classes=classes, temperature=1.0)  # type: ignore[assignment]
     return network
 
 
@@ -185,6 +187,7 @@ def _report(run: Run, reporter: Reporter) -> None:
         return
     threads = 1
     latency = measure({"network": network_call(run.model.cpu(), size=size)}, rounds=30, threads=threads)["network"]
+    asked = {index: (scores.predicted[index], scores.labels[index]) for index in scores.mistakes(MOST_MISTAKES)}
     counts = Counter(run.split.train.labels.tolist())
     facts = ReportFacts(
         title=f"{run.setup.model} on {Path(run.setup.data).name}",
@@ -197,5 +200,6 @@ def _report(run: Run, reporter: Reporter) -> None:
         train_counts=[counts[label] for label in range(len(run.validation.classes))],
         unreadable=run.split.unreadable,
         environment=environment(),
+        heats=heats_of(run.model, run.validation, asked, card.preprocessing),
     )
     write_report(facts, run.folder.report)

@@ -41,6 +41,7 @@ def save_folder(network: nn.Module, folder: Path, record: Record, *, address: st
         "norm_eps": norm_eps(network),
         "classes": None if card.classes is None else list(card.classes),
         "preprocessing": None if card.preprocessing is None else card.preprocessing.to_dict(),
+        "temperature": card.temperature,
         "expected": record.expected,
         "reproduce": record.reproduce,
         "cost": record.cost,
@@ -152,4 +153,5 @@ def card_from(config: dict[str, Any]) -> Card:
         rewrites=tuple(config["rewrites"]),
         preprocessing=None if config["preprocessing"] is None else Preprocessing.from_dict(config["preprocessing"]),
         classes=None if config["classes"] is None else tuple(config["classes"]),
+        temperature=float(config.get("temperature", 1.0)),  # older versions did not write it
     )
