@@ -12,6 +12,7 @@ from riffle.data.loaders import Batch, evaluation_loader, workers_for
 from riffle.hardware import cores
 from riffle.layers.pixel_input import PixelInput
 from riffle.preprocessing import Preprocessing
+from riffle.training import processes
 from riffle.training.metrics import Scores
 from riffle.training.progress import Bar, Reporter
 
@@ -43,7 +44,7 @@ def evaluate(
         loader: one made by :func:`judging_loader` for these pictures, to judge often with the same workers.
         reporter: shows a bar.
     """
-    accelerator = accelerator or Accelerator()
+    accelerator = accelerator or processes.accelerator()
     reporter = reporter or Reporter(quiet=True)
     loader = loader or judging_loader(pictures, preprocessing, accelerator)
     was_training = network.training

@@ -9,13 +9,13 @@ from copy import deepcopy
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from torch import nn
 
 from riffle.data.images import Split
 from riffle.data.loaders import EpochBatches
 from riffle.training.lessons import PictureLessons
 from riffle.training.optimizer import SCALE, optimizer_for
+from riffle.training.processes import accelerator
 from riffle.training.progress import Reporter
 from riffle.training.recipe import Recipe
 from riffle.training.schedule import seed_step
@@ -66,10 +66,10 @@ def steepest(rates: np.ndarray, losses: list[float]) -> float:
 
 
 def _losses(network: nn.Module, split: Split, recipe: Recipe, rates: np.ndarray, reporter: Reporter) -> list[float]:
-    accelerator = Accelerator()
-    network = network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    found = accelerator()
+    network = network.to(found.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     order = EpochBatches(len(split.train), recipe.batch_size, recipe.seed)
-    lessons = PictureLessons(split, recipe, network, order, accelerator, None)
+    lessons = PictureLessons(split, recipe, network, order, found, None)
     optimizer = optimizer_for(network, recipe)
     set_training(network)
     losses: list[float] = []

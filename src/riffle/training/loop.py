@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType, broadcast
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from riffle.training.features import has_trunk
 from riffle.training.lessons import FeatureLessons, Lesson, Lessons, PictureLessons
 from riffle.training.metrics import Scores
 from riffle.training.optimizer import SCALE, optimizer_for
+from riffle.training.processes import accelerator
 from riffle.training.progress import Reporter
 from riffle.training.run import Run, RunFolder, Setup
 from riffle.training.schedule import learning_rate, seed_step
@@ -95,13 +95,13 @@ class _Training:
         recipe = setup.recipe
         self.recipe, self.setup, self.split = recipe, setup, split
         self.folder, self.reporter, self.extras = folder, reporter, extras
-        self.accelerator = accelerator = _accelerator(recipe.precision, folder, extras.track)
+        self.accelerator = found = _tracked(recipe.precision, folder, extras.track)
         self.order = EpochBatches(
             len(split.train),
             recipe.batch_size,
             recipe.seed,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
+            process=found.process_index,
+            processes=found.num_processes,
         )
         self.cost = _cost(network, recipe.size)  # before accelerate puts its own forward into it
         freeze(network, recipe.transfer)
@@ -116,11 +116,11 @@ class _Training:
         )
         is_frozen = recipe.transfer == "head" and not recipe.varies and extras.teacher is None and has_trunk(network)
         self.lessons: Lessons = (
-            FeatureLessons(split, network, self.order, accelerator, reporter)
+            FeatureLessons(split, network, self.order, found, reporter)
             if is_frozen
-            else PictureLessons(split, recipe, network, self.order, accelerator, extras.teacher)
+            else PictureLessons(split, recipe, network, self.order, found, extras.teacher)
         )
-        self.model, self.optimizer = accelerator.prepare(network.classifier if is_frozen else network, optimizer)
+        self.model, self.optimizer = found.prepare(network.classifier if is_frozen else network, optimizer)
         self.weights = _class_weights(split, recipe.balance)
         self.watch = Stopwatch()
         self.saved, self.has_new_best = time.monotonic(), False
@@ -253,20 +253,19 @@ class _Training:
         self.saved, self.has_new_best = time.monotonic(), False
 
 
-def _accelerator(precision: str, folder: RunFolder, track: tuple[str, ...]) -> Accelerator:
-    """Devices and processes as accelerate finds them; it keeps a precision for good, but each training has its own."""
-    AcceleratorState._reset_state()
+def _tracked(precision: str, folder: RunFolder, track: tuple[str, ...]) -> Accelerator:
+    """With the trackers that were asked for."""
     if not track:
-        return Accelerator(mixed_precision=precision)
+        return accelerator(precision)
     known = [str(one) for one in LoggerType.list()]
     if unknown := [name for name in track if name not in known or name == "all"]:
         others = ", ".join(name for name in known if name != "all")
         raise ValueError(f"no tracker called {unknown[0]}: one of {others}")
     if missing := set(track) - {str(one) for one in get_available_trackers()}:
         raise ValueError(f"--track {min(missing)} needs its package: pip install {min(missing)}")
-    accelerator = Accelerator(mixed_precision=precision, log_with=list(track), project_dir=folder.path)
-    accelerator.init_trackers("riffle")
-    return accelerator
+    tracked = accelerator(precision, log_with=list(track), project_dir=folder.path)
+    tracked.init_trackers("riffle")
+    return tracked
 
 
 def _class_weights(split: Split, balance: float) -> Tensor | None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from torch import nn
 
 from riffle import zoo
@@ -25,6 +24,7 @@ from riffle.training.evaluate import evaluate as evaluate_network
 from riffle.training.find_rate import find_learning_rate
 from riffle.training.grad_cam import heats_of
 from riffle.training.loop import Extras, fit
+from riffle.training.processes import processes
 from riffle.training.progress import Reporter
 from riffle.training.recipe import Recipe, recipe_named
 from riffle.training.run import Run, RunFolder, Setup
@@ -75,7 +75,7 @@ def train(
         ValueError: about data, names, settings, or a folder with another run; nothing in the folder is lost.
         OSError: the disk is full; what was saved before is kept.
     """
-    is_first = PartialState().is_main_process
+    is_first = processes().is_main_process
     reporter = reporter if reporter and is_first else Reporter(quiet=not is_first)
     recipe = recipe or default_recipe(data, has_weights=weights is not None or isinstance(model, nn.Module))
     split = images.read(data, validation=recipe.validation, seed=recipe.seed)
@@ -104,7 +104,7 @@ def train(
         run.split = split
         run.model = native.load_folder(folder.best, network=untouched)
         has_report = folder.report.exists()
-        PartialState().wait_for_everyone()  # all have looked before the first one writes it
+        processes().wait_for_everyone()  # all have looked before the first one writes it
         if not has_report:
             _report(run, reporter)
     return run
@@ -113,14 +113,14 @@ def train(
 @contextmanager
 def claimed(folder: RunFolder, setup: Setup) -> Iterator[Setup]:
     """The folder for this set-up, locked; the first of several processes claims it for all."""
-    processes = PartialState()
-    if processes.is_main_process:
+    together = processes()
+    if together.is_main_process:
         setup = folder.begin(setup)
         with folder.locked():
-            processes.wait_for_everyone()
+            together.wait_for_everyone()
             yield setup
     else:
-        processes.wait_for_everyone()
+        together.wait_for_everyone()
         yield Setup.read(folder.path)
 
 
@@ -183,7 +183,7 @@ def _report(run: Run, reporter: Reporter) -> None:
     assert card.preprocessing is not None
     size = run.recipe.size
     scores = evaluate_network(run.model, run.validation, card.preprocessing, reporter=reporter)
-    if not PartialState().is_main_process:
+    if not processes().is_main_process:
         return
     threads = 1
     latency = measure({"network": network_call(run.model.cpu(), size=size)}, rounds=30, threads=threads)["network"]
