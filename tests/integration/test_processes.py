@@ -73,10 +73,10 @@ def test_without_norms_two_processes_take_the_same_steps(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_that_are_killed_go_on(tmp_path):
-    pictures = write_digits(tmp_path / "pictures", classes=3, each=40)
+    pictures = write_digits(tmp_path / "pictures", classes=3, each=30)
     moments = random.Random(2)
     for _ in range(3):
-        process = start(pictures, tmp_path / "run", "--epochs", "40")
+        process = start(pictures, tmp_path / "run", "--epochs", "12")
         assert process.stdout is not None
         process.stdout.readline()
         try:
@@ -84,8 +84,8 @@ def test_two_processes_that_are_killed_go_on(tmp_path):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)  # the launcher and both that it launched
         process.communicate()
-    finish(start(pictures, tmp_path / "run", "--epochs", "40"))
+    finish(start(pictures, tmp_path / "run", "--epochs", "12"))
     run = Run.open(tmp_path / "run")
     assert run.state.finished
-    assert [e["epoch"] for e in run.history] == list(range(1, 41))
+    assert [e["epoch"] for e in run.history] == list(range(1, 13))
     assert (tmp_path / "run" / "report.html").exists()
