@@ -11,12 +11,13 @@ from PIL import Image
 
 import riffle
 from riffle.card import card_of
+from riffle.cli.app import run as run_command
 from riffle.deployment.engine import METADATA
 from riffle.deployment.session import Session
 from riffle.deployment.verify import VerificationError, verify
 from riffle.layers.pixel_input import PixelInput
 from riffle.verbs.classify import classifier
-from riffle.verbs.export import Settings, export_run, ledger
+from riffle.verbs.export import ledger
 
 
 def test_the_file_takes_pixels_of_any_batch_and_gives_shares(shipped, finished_run):
@@ -146,10 +147,11 @@ def test_no_unverified_file_is_left(shipped, finished_run, tmp_path, monkeypatch
 def test_a_calibrated_file_has_divided_scores_and_tells_the_temperature(finished_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("riffle.verbs.export.fit_temperature", lambda scores: 2.5)
     path = tmp_path / "calibrated.onnx"
-    made = export_run(finished_run.folder.path, path, settings=Settings(form="plain", calibrate=True))
-    assert made.temperature == 2.5
-    assert made.agreement.pictures == 12
-    assert "temperature 2.5, from 12 held-out pictures: calibration error" in capsys.readouterr().out
+    run = str(finished_run.folder.path)
+    assert run_command(["export", run, "--calibrate", "--form", "plain", "--out", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "temperature 2.5, from 12 held-out pictures: calibration error" in told
+    assert "same label on 12 pictures" in told
     session = Session(path)
     assert session.temperature == 2.5
     pixels = np.stack([session.preprocessing.pixels(picture) for picture in finished_run.validation])
@@ -158,8 +160,8 @@ def test_a_calibrated_file_has_divided_scores_and_tells_the_temperature(finished
     assert np.abs(session.probabilities(pixels) - (logits / 2.5).softmax(1).numpy()).max() < 1e-5
     assert np.abs(session.probabilities(pixels) - logits.softmax(1).numpy()).max() > 1e-2
     monkeypatch.setattr("riffle.verbs.export.fit_temperature", lambda scores: None)
-    with pytest.raises(ValueError, match=r"no temperature fits 12 held-out pictures with \d+ mistakes"):
-        export_run(finished_run.folder.path, tmp_path / "other.onnx", settings=Settings(form="plain", calibrate=True))
+    assert run_command(["export", run, "--calibrate", "--out", str(tmp_path / "other.onnx")]) == 1
+    assert "no temperature fits 12 held-out pictures with " in capsys.readouterr().err
     assert Session(path).temperature == 2.5
     assert [entry.name for entry in tmp_path.iterdir()] == ["calibrated.onnx"]
 

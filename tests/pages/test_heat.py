@@ -44,15 +44,15 @@ def test_the_box_is_what_the_pixels_are_cut_from():
     assert preprocessing.pixels(ramp)[0, [0, -1], 0].tolist() == [80, 175]
 
 
-def test_the_picture_is_clear_where_it_is_cold_and_grey_where_it_is_not_seen():
+def test_colours_tell_hot_from_cold_from_unseen():
     address = heat_over(CORNER, (200, 100), (50, 0, 150, 100))
     assert len(address) < 3000
     with Image.open(BytesIO(b64decode(address.split(",")[1]))) as image:
         pixels = np.asarray(image.convert("RGBA"))
     assert pixels.shape == (32, 64, 4)
-    assert pixels[0, 47, 3] == 0
-    assert pixels[31, 16].tolist() == [255, 240, 90, int(255 * 0.7)]
-    assert pixels[5, 3].tolist() == [128, 128, 128, int(255 * 0.6)]
+    assert pixels[0, 47].tolist() == [13, 8, 135, int(255 * 0.6)]
+    assert pixels[31, 16].tolist() == [240, 249, 33, int(255 * 0.5)]
+    assert pixels[5, 3].tolist() == [128, 128, 128, int(255 * 0.75)]
 
 
 def test_no_heat_is_no_picture():

@@ -49,12 +49,16 @@ def test_a_layer_that_works_in_place_changes_nothing():
 
 
 def test_maps_that_are_too_coarse_are_passed_over():
-    halves = [nn.AvgPool2d(2), nn.ReLU(inplace=True), nn.AvgPool2d(2)]
-    x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    heat = grad_cam(Colours([[1.0, 0.0]], *halves), x, [0])
+    halves = [nn.AvgPool2d(2), nn.Sequential(nn.ReLU(inplace=True), nn.AvgPool2d(2))]
+    network = Colours([[-1.0, 0.0]], *halves)
+    x = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    heat = grad_cam(network, x, [0])
     assert heat.shape == (1, 4, 4), "the last one has 2 x 2"
-    assert torch.allclose(heat[0], nn.functional.avg_pool2d(x[:, 0], 2)[0] / 16, atol=1e-6)
-    assert grad_cam(Colours([[1.0, 0.0]], *halves), torch.rand(1, 3, 16, 16), [0]).shape == (1, 4, 4)
+    red = nn.functional.avg_pool2d(x[:, 0], 2)[0]
+    weight = -(red > 0).float().mean() / 16
+    assert torch.allclose(heat[0], (weight * red).relu(), atol=1e-6), "as it was before the ReLU worked in place"
+    assert heat.max() > 0
+    assert grad_cam(network, torch.rand(1, 3, 16, 16), [0]).shape == (1, 4, 4)
     with pytest.raises(ValueError, match="needs feature maps of 4 × 4 or more"):
         grad_cam(Colours([[1.0, 0.0]]), x[..., :3], [0])
 

@@ -49,13 +49,10 @@ def _points(precision: npt.NDArray[np.float64], recall: npt.NDArray[np.float64])
 
     Of a long curve a part of the points, evenly spread, which at this size looks the same.
     """
-    precision, recall = precision[:-1][::-1], recall[:-1][::-1]  # without sklearn's end, which no threshold reaches
-    if len(recall) > MOST_POINTS:
-        kept = np.linspace(0, len(recall) - 1, MOST_POINTS).round().astype(int)
-        precision, recall = precision[kept], recall[kept]
-    corners = []
-    before = 0.0
-    for height, right in zip(precision, recall, strict=True):
-        corners += [(before, height), (right, height)] if right > before else [(right, height)]
-        before = float(right)
-    return " ".join(f"{SIDE * x:.4g},{SIDE * (1 - y):.4g}" for x, y in corners)
+    rises = np.flatnonzero(np.diff(recall))[::-1]  # recall falls; scikit-learn's own last point stands for no picture
+    if len(rises) > MOST_POINTS:
+        rises = rises[np.linspace(0, len(rises) - 1, MOST_POINTS).round().astype(int)]
+    right = SIDE * recall[rises]
+    left = np.concatenate([[0.0], right[:-1]])
+    height = SIDE * (1 - precision[rises])
+    return " ".join(f"{a:.4g},{y:.4g} {b:.4g},{y:.4g}" for a, b, y in zip(left, right, height, strict=True))

@@ -12,9 +12,10 @@ LEVELS = 24
 UNSEEN = LEVELS
 """The level after the hottest: what the preprocessing cuts off."""
 
-# Along the heat: red, green, blue, opacity.
-_RAMP = ((200, 0, 90, 0.0), (235, 60, 20, 0.35), (255, 150, 0, 0.55), (255, 240, 90, 0.7))
-_GREY = (128, 128, 128, 0.6)
+# Along the heat: red, green, blue, opacity. The colours are four of matplotlib's map plasma, which everybody can tell
+# apart: what is cold is dimmed and blue, also on a picture of warm colours.
+_RAMP = ((13, 8, 135, 0.6), (156, 23, 158, 0.5), (237, 121, 83, 0.45), (240, 249, 33, 0.5))
+_GREY = (128, 128, 128, 0.75)
 
 
 def heat_over(

@@ -101,8 +101,6 @@ class Exported:
     agreement: Agreement
     tuned: dict[Form, Latency]
     """What the forms took, where they were measured."""
-    temperature: float = 1.0
-    """What the scores are divided by."""
 
     @property
     def size(self) -> int:
@@ -231,7 +229,7 @@ def _prove(runtime: Runtime, path: Path, trained: _Trained, settings: Settings, 
     ):
         write(runtime, shaped, preprocessing, draft, settings.precision, settings.batch)
         agreement = verify(draft, network, preprocessing, bar.over(trained.pictures))
-    return Exported(path, runtime, form, settings.precision, agreement, tuned, card_of(network).temperature)
+    return Exported(path, runtime, form, settings.precision, agreement, tuned)
 
 
 @dataclass(frozen=True, slots=True)
