@@ -188,6 +188,7 @@ def test_a_full_disk_loses_nothing(folder_of_digits, tmp_path, capsys, monkeypat
     two = [*FAST[:3], "2", *FAST[4:]]
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
+        patch.setattr("riffle.training.loop.PAUSE_SECONDS", 0.0)  # a checkpoint after every epoch, however short
         refused(capsys, "the disk is full", "train", folder_of_digits, "--out", out, *two)
     left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert {"last/checkpoint.safetensors", "best/model.safetensors", "recipe.toml"} <= left
