@@ -379,3 +379,15 @@ def test_the_time_is_told_on_request(folder_of_digits, tmp_path, capsys):
 def test_a_tracker_that_is_not_there_is_said(folder_of_digits, tmp_path, name, words):
     with pytest.raises(ValueError, match=words):
         fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1), track=[name])
+
+
+def test_a_tracker_gets_every_epoch(folder_of_digits, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = fitted(folder_of_digits, tmp_path / "run", RECIPE, track=["tensorboard"])
+    (events,) = (tmp_path / "run" / "riffle").glob("events.*")
+    log = EventAccumulator(str(events))
+    log.Reload()
+    found = [(event.step, event.value) for event in log.Scalars("top1")]
+    assert found == [(entry["epoch"], pytest.approx(entry["top1"])) for entry in run.history]

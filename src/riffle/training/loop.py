@@ -10,8 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.tracking import get_available_trackers
-from accelerate.utils import LoggerType, broadcast
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from riffle.data.images import Split
@@ -25,7 +24,7 @@ from riffle.training.features import has_trunk
 from riffle.training.lessons import FeatureLessons, Lesson, Lessons, PictureLessons
 from riffle.training.metrics import Scores
 from riffle.training.optimizer import SCALE, optimizer_for
-from riffle.training.processes import accelerator
+from riffle.training.processes import tracked
 from riffle.training.progress import Reporter
 from riffle.training.run import Run, RunFolder, Setup
 from riffle.training.schedule import learning_rate, seed_step
@@ -95,7 +94,7 @@ class _Training:
         recipe = setup.recipe
         self.recipe, self.setup, self.split = recipe, setup, split
         self.folder, self.reporter, self.extras = folder, reporter, extras
-        self.accelerator = found = _tracked(recipe.precision, folder, extras.track)
+        self.accelerator = found = tracked(recipe.precision, extras.track, folder.path, recipe.to_dict())
         self.order = EpochBatches(
             len(split.train),
             recipe.batch_size,
@@ -251,21 +250,6 @@ class _Training:
             )
             self.folder.log(self.state)
         self.saved, self.has_new_best = time.monotonic(), False
-
-
-def _tracked(precision: str, folder: RunFolder, track: tuple[str, ...]) -> Accelerator:
-    """With the trackers that were asked for."""
-    if not track:
-        return accelerator(precision)
-    known = [str(one) for one in LoggerType.list()]
-    if unknown := [name for name in track if name not in known or name == "all"]:
-        others = ", ".join(name for name in known if name != "all")
-        raise ValueError(f"no tracker called {unknown[0]}: one of {others}")
-    if missing := set(track) - {str(one) for one in get_available_trackers()}:
-        raise ValueError(f"--track {min(missing)} needs its package: pip install {min(missing)}")
-    tracked = accelerator(precision, log_with=list(track), project_dir=folder.path)
-    tracked.init_trackers("riffle")
-    return tracked
 
 
 def _class_weights(split: Split, balance: float) -> Tensor | None:
