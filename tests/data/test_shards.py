@@ -11,6 +11,7 @@ from riffle.data.audit import audit
 from riffle.data.images import read, read_judged
 from riffle.data.loaders import EpochBatches, training_loader
 from riffle.data.sources import title
+from riffle.preprocessing import Preprocessing
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,8 @@ def test_worker_processes_change_nothing(folder_of_digits, tmp_path):
 
     def pixels(workers: int) -> list[torch.Tensor]:
         batches = EpochBatches(len(pictures), 8, seed=5)
-        return [x for x, _ in training_loader(pictures, 24, batches, least_area=0.5, flip=True, workers=workers)]
+        how = Preprocessing(size=24)
+        return [x for x, _ in training_loader(pictures, how, batches, least_area=0.5, flip=True, workers=workers)]
 
     alone = pixels(0)
     for workers in (1, 2):
