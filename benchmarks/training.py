@@ -124,7 +124,7 @@ def _train(
 
 def head(options: argparse.Namespace) -> None:
     """An epoch of a head on kept features, and one that runs the frozen network; in turn, one thread."""
-    from riffle.training.loop import _Training
+    from riffle.training.loop import Extras, _Training
     from riffle.training.run import RunFolder, Setup
 
     recipe = recipe_named("head").with_changes(epochs=10_000, size=options.size)
@@ -134,7 +134,7 @@ def head(options: argparse.Namespace) -> None:
         network = riffle.create("efficientnet_lite0", weights="package", num_classes=len(split.train.classes))
         chosen = recipe.with_changes(flip=varies)  # mirrored pictures cannot be kept
         setup = Setup(str(options.data), "efficientnet_lite0", "package", chosen, split.fingerprint)
-        return _Training(network, split, setup, RunFolder(Path(folder)), Reporter(quiet=True))
+        return _Training(network, split, setup, RunFolder(Path(folder)), Reporter(quiet=True), Extras())
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
