@@ -12,8 +12,29 @@ Policy = Literal["none", "trivial", "rand"]
 Precision = Literal["no", "bf16", "fp16"]
 
 
-def _setting(default: Any, about: str, limits: tuple[float, float] | None = None) -> Any:
+def setting(default: Any, about: str, limits: tuple[float, float] | None = None) -> Any:
+    """A field of a recipe: what its flag's help says, and the least and the highest value that make sense."""
     return field(default=default, metadata={"help": about, "limits": limits})
+
+
+def check(recipe: Any) -> None:
+    """Refuse what is of another kind than a recipe's defaults, none of its words, or beyond its limits.
+
+    Raises:
+        ValueError: naming the setting.
+    """
+    hints = get_type_hints(type(recipe))
+    for one in fields(recipe):
+        name, value, kind = one.name, getattr(recipe, one.name), type(one.default)
+        fits = isinstance(value, int | float if kind is float else kind)
+        if not fits or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{name} is {_KINDS[kind]}; got {value!r}")
+        words = get_args(hints[name])
+        if words and value not in words:
+            raise ValueError(f"{name} is one of {', '.join(words)}; got {value!r}")
+        limits = one.metadata["limits"]
+        if limits and not limits[0] <= value <= limits[1]:
+            raise ValueError(f"{name} must be between {limits[0]:g} and {limits[1]:g}; got {value}")
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
@@ -24,57 +45,46 @@ _MANY = 1_000_000
 class Recipe:
     """Settings of a training. The same recipe, data and seed give the same weights on the same kind of machine."""
 
-    epochs: int = _setting(30, "times that every picture is seen", (1, _MANY))
-    batch_size: int = _setting(32, "pictures in a step, about; they are dealt out evenly", (2, _MANY))
-    accumulate: int = _setting(1, "parts that a step goes through one after the other, for less memory", (1, _MANY))
-    size: int = _setting(224, "side of the network's input in pixels", (8, 4096))
-    grow_from: int = _setting(0, "side of the pictures at the start, growing to the size; 0 does not grow", (0, 4096))
-    optimizer: Optimizer = _setting("adamw", "sgd (Nesterov momentum 0.9), adamw or rmsprop")
-    lr: float = _setting(5e-3, "highest learning rate", (0, 1e6))
-    layer_decay: float = _setting(1.0, "learning rate of a stage as a share of the next one's", (0.01, 1))
-    weight_decay: float = _setting(
+    epochs: int = setting(30, "times that every picture is seen", (1, _MANY))
+    batch_size: int = setting(32, "pictures in a step, about; they are dealt out evenly", (2, _MANY))
+    accumulate: int = setting(1, "parts that a step goes through one after the other, for less memory", (1, _MANY))
+    size: int = setting(224, "side of the network's input in pixels", (8, 4096))
+    grow_from: int = setting(0, "side of the pictures at the start, growing to the size; 0 does not grow", (0, 4096))
+    optimizer: Optimizer = setting("adamw", "sgd (Nesterov momentum 0.9), adamw or rmsprop")
+    lr: float = setting(5e-3, "highest learning rate", (0, 1e6))
+    layer_decay: float = setting(1.0, "learning rate of a stage as a share of the next one's", (0.01, 1))
+    weight_decay: float = setting(
         0.05, "decay of convolutions' and linear layers' weights; norms and biases have none", (0, 1e6)
     )
-    decay_depthwise: bool = _setting(True, "let depthwise convolutions' weights decay too")
-    clip: float = _setting(0.0, "longest gradient, over all weights; 0 does not clip", (0, 1e6))
-    schedule: Schedule = _setting("cosine", "how the learning rate falls: cosine, linear, step, plateau or constant")
-    drop: float = _setting(0.1, "what step and plateau multiply the learning rate by", (0.01, 1))
-    drop_epochs: int = _setting(10, "epochs between the drops of step; for plateau, without a lower loss", (1, _MANY))
-    warmup_epochs: float = _setting(2.0, "epochs in which the learning rate rises from 0", (0, _MANY))
-    ema: float = _setting(0.0, "share that a running average of the weights keeps in a step; 0 has none", (0, 0.99999))
-    label_smoothing: float = _setting(0.1, "share of the target spread over all classes", (0, 0.99))
-    balance: float = _setting(0.0, "weight of rare classes: 0 as they come, 1 all classes alike", (0, 1))
-    distill: float = _setting(0.5, "share of the loss that a teacher's probabilities have", (0, 1))
-    temperature: float = _setting(2.0, "what a teacher's scores are divided by", (0.1, 100))
-    crop_area: float = _setting(
+    decay_depthwise: bool = setting(True, "let depthwise convolutions' weights decay too")
+    clip: float = setting(0.0, "longest gradient, over all weights; 0 does not clip", (0, 1e6))
+    schedule: Schedule = setting("cosine", "how the learning rate falls: cosine, linear, step, plateau or constant")
+    drop: float = setting(0.1, "what step and plateau multiply the learning rate by", (0.01, 1))
+    drop_epochs: int = setting(10, "epochs between the drops of step; for plateau, without a lower loss", (1, _MANY))
+    warmup_epochs: float = setting(2.0, "epochs in which the learning rate rises from 0", (0, _MANY))
+    ema: float = setting(0.0, "share that a running average of the weights keeps in a step; 0 has none", (0, 0.99999))
+    label_smoothing: float = setting(0.1, "share of the target spread over all classes", (0, 0.99))
+    balance: float = setting(0.0, "weight of rare classes: 0 as they come, 1 all classes alike", (0, 1))
+    distill: float = setting(0.5, "share of the loss that a teacher's probabilities have", (0, 1))
+    temperature: float = setting(2.0, "what a teacher's scores are divided by", (0.1, 100))
+    crop_area: float = setting(
         0.25, "least share of a picture that a random crop covers; 0 takes the centre, as when judging", (0, 1)
     )
-    crop_ratio: float = _setting(0.875, "size / shorter side when judging: the centre that is kept", (0.1, 1))
-    flip: bool = _setting(True, "mirror half of the training pictures")
-    jitter: float = _setting(0.2, "strength of colour changes", (0, 1))
-    policy: Policy = _setting("none", "further changes: trivial (TrivialAugment), rand (RandAugment) or none")
-    erase: float = _setting(0.0, "chance of random erasing", (0, 1))
-    mixup: float = _setting(0.0, "chance that a batch is blended with itself", (0, 1))
-    cutmix: float = _setting(0.0, "chance that rectangles are swapped within a batch", (0, 1))
-    transfer: str = _setting("all", "what learns: all, last:K (stages) or head")
-    validation: float = _setting(0.2, "share of each class held out where the data has no val folder", (0.01, 0.99))
-    patience: int = _setting(0, "stop after so many epochs without a better top-1; 0 never stops early", (0, _MANY))
-    precision: Precision = _setting("no", "mixed precision: no, bf16 or fp16")
-    seed: int = _setting(0, "start of all random numbers", (0, 2**31))
+    crop_ratio: float = setting(0.875, "size / shorter side when judging: the centre that is kept", (0.1, 1))
+    flip: bool = setting(True, "mirror half of the training pictures")
+    jitter: float = setting(0.2, "strength of colour changes", (0, 1))
+    policy: Policy = setting("none", "further changes: trivial (TrivialAugment), rand (RandAugment) or none")
+    erase: float = setting(0.0, "chance of random erasing", (0, 1))
+    mixup: float = setting(0.0, "chance that a batch is blended with itself", (0, 1))
+    cutmix: float = setting(0.0, "chance that rectangles are swapped within a batch", (0, 1))
+    transfer: str = setting("all", "what learns: all, last:K (stages) or head")
+    validation: float = setting(0.2, "share of each class held out where the data has no val folder", (0.01, 0.99))
+    patience: int = setting(0, "stop after so many epochs without a better top-1; 0 never stops early", (0, _MANY))
+    precision: Precision = setting("no", "mixed precision: no, bf16 or fp16")
+    seed: int = setting(0, "start of all random numbers", (0, 2**31))
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(Recipe)
-        for one in fields(self):
-            name, value, kind = one.name, getattr(self, one.name), type(one.default)
-            fits = isinstance(value, int | float if kind is float else kind)
-            if not fits or (isinstance(value, bool) and kind is not bool):
-                raise ValueError(f"{name} is {_KINDS[kind]}; got {value!r}")
-            words = get_args(hints[name])
-            if words and value not in words:
-                raise ValueError(f"{name} is one of {', '.join(words)}; got {value!r}")
-            limits = one.metadata["limits"]
-            if limits and not limits[0] <= value <= limits[1]:
-                raise ValueError(f"{name} must be between {limits[0]} and {limits[1]:g}; got {value}")
+        check(self)
 
     @property
     def varies(self) -> bool:
