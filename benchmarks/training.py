@@ -29,6 +29,7 @@ import torch.nn.functional as F
 
 import riffle
 from riffle.hardware import cores, environment
+from riffle.profiling.latency import time_of
 from riffle.training.progress import Reporter
 from riffle.training.recipe import Recipe, recipe_named
 
@@ -140,7 +141,7 @@ def head(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         kept, whole = training(one, varies=False), training(other, varies=True)
         for round_ in range(options.rounds):
-            seconds = [_seconds(kept.epoch), _seconds(whole.epoch)]
+            seconds = [time_of(kept.epoch), time_of(whole.epoch)]
             row = {"round": round_, "kept_seconds": round(seconds[0], 4), "whole_seconds": round(seconds[1], 3)}
             row |= {"ratio": round(seconds[1] / seconds[0], 1), "pictures": len(split.train), "size": options.size}
             rows.add(options.out, {**row, "threads": 1, **environment()})
@@ -206,7 +207,7 @@ def _plain(data: Path, model: str, size: int, layout: torch.memory_format = torc
             loss.item()
 
     epoch()
-    return len(folder) / _seconds(epoch)
+    return len(folder) / time_of(epoch)
 
 
 TIMM_NAMES = {"mobilenet_v2": "mobilenetv2_100", "resnet18": "resnet18", "efficientnet_lite0": "tf_efficientnet_lite0"}
@@ -250,12 +251,6 @@ def _timm(script: Path, data: Path, model: str, size: int, *, last: bool = False
         ran = subprocess.run(command, capture_output=True, text=True, check=True)
     told = re.findall(r"Train: 1 .*?\(\s*[\d.]+s,\s*([\d.]+)/s\)", ran.stdout + ran.stderr)
     return float(told[-1])
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def main() -> None:

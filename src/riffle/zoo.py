@@ -13,7 +13,7 @@ import riffle.models  # noqa: F401  (registers the variants)
 from riffle import registry
 from riffle.card import card_of
 from riffle.profiling.cost import profile
-from riffle.training.transfer import head_of, replace_head, replace_input
+from riffle.training.transfer import first_convolution, head_of, replace_head, replace_input
 from riffle.weights import hub, native, sources
 from riffle.weights.adopt import adopt
 from riffle.weights.files import read_state
@@ -72,7 +72,8 @@ def create(
         )
     if num_classes is not None and len(head_of(network).weight) != num_classes:
         network = replace_head(network, num_classes)
-    if in_channels is not None and in_channels != _channels_of(network):
+    first = first_convolution(network)
+    if in_channels is not None and (first is None or first.in_channels != in_channels):
         network = replace_input(network, in_channels)
     return network
 
@@ -123,11 +124,6 @@ def count(name: str, size: int | None = None) -> dict[str, Any] | None:
         "memory_access": cost.memory_access,
         "size": inputs[0].shape[-1],
     }
-
-
-def _channels_of(network: nn.Module) -> int | None:
-    """What the first convolution reads."""
-    return next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), None)
 
 
 def _is_on_hub(source: str | Path) -> bool:

@@ -18,7 +18,7 @@ from riffle.scenes.trunk import channels_innermost, parted, starts_in_3d
 from riffle.scenes.windows import SYMMETRIES, Windows, padded, turned
 from riffle.training.checkpoint import State, load_checkpoint, save_checkpoint
 from riffle.training.loop import SAVE_SECONDS
-from riffle.training.optimizer import optimizer_for
+from riffle.training.optimizer import optimizer_for, set_rate
 from riffle.training.progress import Reporter
 from riffle.training.schedule import learning_rate, seed_step
 
@@ -103,8 +103,7 @@ class _Training:
         state, recipe = self.state, self.recipe
         seed_step(recipe.seed, state.epoch, state.step)
         done = state.epoch * self.batches.batches + state.step
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.steps, done, self.batches.batches)
+        set_rate(self.optimizer, learning_rate(self.steps, done, self.batches.batches))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             scores = self._scores(pixels)
         loss = F.cross_entropy(scores.float(), self.labels[torch.from_numpy(pixels)])

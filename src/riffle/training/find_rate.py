@@ -14,7 +14,7 @@ from torch import nn
 from riffle.data.images import Split
 from riffle.data.loaders import EpochBatches
 from riffle.training.lessons import PictureLessons
-from riffle.training.optimizer import SCALE, optimizer_for
+from riffle.training.optimizer import optimizer_for, set_rate
 from riffle.training.processes import accelerator
 from riffle.training.progress import Reporter
 from riffle.training.recipe import Recipe
@@ -77,8 +77,7 @@ def _losses(network: nn.Module, split: Split, recipe: Recipe, rates: np.ndarray,
         while len(losses) < len(rates):
             for raw, labels in lessons.batches():
                 seed_step(recipe.seed, order.epoch, len(losses))
-                for group in optimizer.param_groups:
-                    group["lr"] = rates[len(losses)] * group[SCALE]
+                set_rate(optimizer, float(rates[len(losses)]))
                 lesson = lessons.lesson(raw, labels)
                 loss = F.cross_entropy(
                     network(lesson.inputs).float(), lesson.targets, label_smoothing=recipe.label_smoothing

@@ -15,6 +15,7 @@ from riffle.data.images import Split
 from riffle.data.loaders import EpochBatches, training_loader, workers_for
 from riffle.hardware import cores
 from riffle.layers.pixel_input import Normalize, to_images
+from riffle.preprocessing import Preprocessing
 from riffle.training.distill import Teacher
 from riffle.training.evaluate import evaluate, judging_loader
 from riffle.training.features import features_of
@@ -64,8 +65,7 @@ class PictureLessons:
         accelerator: Accelerator,
         teacher: nn.Module | None,
     ) -> None:
-        preprocessing = card_of(network).preprocessing
-        assert preprocessing is not None, "the caller gives the network its preprocessing"
+        preprocessing = _preprocessing(network)
         self.split, self.recipe, self.order, self.accelerator = split, recipe, order, accelerator
         self.preprocessing = preprocessing
         self.loader = training_loader(
@@ -116,8 +116,7 @@ class FeatureLessons:
         accelerator: Accelerator,
         reporter: Reporter,
     ) -> None:
-        preprocessing = card_of(network).preprocessing
-        assert preprocessing is not None, "the caller gives the network its preprocessing"
+        preprocessing = _preprocessing(network)
         self.split, self.order, self.device = split, order, accelerator.device
         self.features, self.held_out = (
             features_of(network, part, preprocessing, accelerator, reporter=reporter).to(self.device)
@@ -149,3 +148,9 @@ class FeatureLessons:
 def shares_of(labels: Tensor, split: Split) -> Tensor:
     """All of each picture's target on its class."""
     return F.one_hot(labels, len(split.train.classes)).float()
+
+
+def _preprocessing(network: nn.Module) -> Preprocessing:
+    found = card_of(network).preprocessing
+    assert found is not None, "the caller gives the network its preprocessing"
+    return found

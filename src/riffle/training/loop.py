@@ -23,7 +23,7 @@ from riffle.training.ema import averaged
 from riffle.training.features import has_trunk
 from riffle.training.lessons import FeatureLessons, Lesson, Lessons, PictureLessons
 from riffle.training.metrics import Scores
-from riffle.training.optimizer import SCALE, optimizer_for
+from riffle.training.optimizer import optimizer_for, set_rate
 from riffle.training.processes import tracked
 from riffle.training.progress import Reporter
 from riffle.training.run import Run, RunFolder, Setup
@@ -120,7 +120,8 @@ class _Training:
             else PictureLessons(split, recipe, network, self.order, found, extras.teacher)
         )
         self.model, self.optimizer = found.prepare(network.classifier if is_frozen else network, optimizer)
-        self.weights = _class_weights(split, recipe.balance)
+        weights = _class_weights(split, recipe.balance)
+        self.weights = None if weights is None else weights.to(found.device)
         self.watch = Stopwatch()
         self.saved, self.has_new_best = time.monotonic(), False
 
@@ -157,9 +158,7 @@ class _Training:
         state, recipe, accelerator = self.state, self.recipe, self.accelerator
         seed_step(recipe.seed, state.epoch, state.step, accelerator.process_index)
         done = state.epoch * self.order.batches + state.step
-        rate = learning_rate(recipe, done, self.order.batches, state.history)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group[SCALE]
+        set_rate(self.optimizer, learning_rate(recipe, done, self.order.batches, state.history))
         everyone = int(accelerator.reduce(torch.tensor(float(len(labels)), device=accelerator.device)))
         parts = min(recipe.accumulate, len(labels))
         total = torch.zeros((), device=accelerator.device)
@@ -192,8 +191,7 @@ class _Training:
         with self.accelerator.autocast():
             scores = self.model(lesson.inputs)
         scores = scores.float()
-        weights = None if self.weights is None else self.weights.to(scores.device)
-        loss = F.cross_entropy(scores, lesson.targets, weight=weights, label_smoothing=recipe.label_smoothing)
+        loss = F.cross_entropy(scores, lesson.targets, weight=self.weights, label_smoothing=recipe.label_smoothing)
         if lesson.guidance is None:
             return loss
         guided = distillation_loss(scores, lesson.guidance, recipe.temperature)

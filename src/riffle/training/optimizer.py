@@ -41,6 +41,12 @@ def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             return torch.optim.AdamW(table, lr=recipe.lr, fused=True)
 
 
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """A learning rate for the next step; each group takes its share of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group[SCALE]
+
+
 def _scaled(network: nn.Module, layer_decay: float) -> Iterator[tuple[float, nn.Parameter]]:
     """Every parameter once, with the share of the learning rate that it gets."""
     if layer_decay == 1:

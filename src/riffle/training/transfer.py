@@ -51,6 +51,11 @@ def replace_head(network: Network, num_classes: int) -> Network:
     return copy
 
 
+def first_convolution(network: nn.Module) -> nn.Conv2d | None:
+    """The layer that reads the pictures; None where there is no convolution."""
+    return next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+
+
 def replace_input(network: Network, in_channels: int) -> Network:
     """A copy whose first convolution reads ``in_channels`` channels; every other weight is kept.
 
@@ -62,7 +67,7 @@ def replace_input(network: Network, in_channels: int) -> Network:
         ValueError: the network does not begin with a convolution that reads all channels at once.
     """
     copy = deepcopy(network)
-    old = next((m for m in copy.modules() if isinstance(m, nn.Conv2d)), None)
+    old = first_convolution(copy)
     if old is None or old.groups != 1:
         raise ValueError("this network has no first convolution that reads all channels at once")
     new = deepcopy(old)

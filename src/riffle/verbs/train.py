@@ -97,7 +97,7 @@ def train(
         from_python=isinstance(model, nn.Module),
         teacher=None if teacher is None else type(teacher).__name__ if guide is teacher else str(teacher),
     )
-    with claimed(folder, setup) as agreed:
+    with _claimed(folder, setup) as agreed:
         untouched = deepcopy(network)  # accelerate puts its own forward into what it trains
         extras = Extras(teacher=guide, track=tuple(track), timing=timing)
         run = fit(network, split, agreed, folder, reporter=reporter, extras=extras)
@@ -111,7 +111,7 @@ def train(
 
 
 @contextmanager
-def claimed(folder: RunFolder, setup: Setup) -> Iterator[Setup]:
+def _claimed(folder: RunFolder, setup: Setup) -> Iterator[Setup]:
     """The folder for this set-up, locked; the first of several processes claims it for all."""
     together = processes()
     if together.is_main_process:
