@@ -9,9 +9,14 @@ import riffle
 from riffle.data.images import read
 from riffle.layers.pixel_input import PixelInput
 from riffle.preprocessing import Preprocessing
-from riffle.training.features import features_of
+from riffle.training import features
 
 SEEN = Preprocessing(size=32, resize=32)
+
+
+def features_of(network, pictures, preprocessing, accelerator, folder):
+    (found,) = features.features_of(network, [pictures], preprocessing, accelerator, folder=folder)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +28,6 @@ def network() -> nn.Module:
 @pytest.fixture
 def computed(monkeypatch) -> list[int]:
     """How many pictures went through the network, call by call."""
-    from riffle.training import features
-
     counts: list[int] = []
     original = features._computed
 
@@ -84,3 +87,13 @@ def test_a_damaged_cache_is_made_anew(network, folder_of_digits, tmp_path, compu
     assert torch.equal(features_of(network, pictures, SEEN, Accelerator(), folder=tmp_path), first)
     assert computed == [12, 12]
     assert file.read_bytes() == whole
+
+
+def test_parts_of_the_data_come_each_in_its_order(network, folder_of_digits, tmp_path, computed):
+    split = read(folder_of_digits)
+    parts = [split.train, split.validation]
+    together = features.features_of(network, parts, SEEN, Accelerator(), folder=tmp_path)
+    assert computed == [48, 12]
+    for part, found in zip(parts, together, strict=True):
+        assert torch.equal(features_of(network, part, SEEN, Accelerator(), folder=tmp_path), found)
+    assert computed == [48, 12]

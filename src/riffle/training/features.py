@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ DIGEST = 16
 
 def features_of(
     network: nn.Module,
-    pictures: Pictures,
+    parts: Sequence[Pictures],
     preprocessing: Preprocessing,
     accelerator: Accelerator,
     *,
     reporter: Reporter | None = None,
     folder: Path | None = None,
-) -> Tensor:
+) -> list[Tensor]:
     """What reaches the classifier from every picture, float32 (pictures, ...), taken from the cache where it is there.
 
     A feature belongs to a picture's content, the weights before the classifier and the preprocessing, so other folders,
@@ -38,23 +39,24 @@ def features_of(
 
     Args:
         network: with ``forward_features`` and ``pool``; in evaluation mode afterwards.
-        pictures: in whose order the rows come.
+        parts: of the data, as what is learned from and what is held out; the rows of each come in its order.
         preprocessing: how they become input.
         accelerator: device and processes; only the first process writes.
         reporter: shows a bar.
         folder: of the cache; the user's own when left out.
     """
     path = (folder or cache_folder() / "features") / f"{_key(network, preprocessing, accelerator)}.safetensors"
-    digests = [_digest(picture) for picture in pictures]
+    digests = [[_digest(picture) for picture in part] for part in parts]
     known = _read(path)
-    missing = [index for index, digest in enumerate(digests) if digest not in known]
+    count = len(known)
     accelerator.wait_for_everyone()  # nobody reads any more
-    if missing:
-        computed = _computed(network, pictures.select(missing), preprocessing, accelerator, reporter)
-        known |= {digests[index]: row for index, row in zip(missing, computed, strict=True)}
-        if accelerator.is_main_process:
-            _write(path, known)
-    return torch.stack([known[digest] for digest in digests])
+    for part, own in zip(parts, digests, strict=True):
+        if missing := [index for index, digest in enumerate(own) if digest not in known]:
+            computed = _computed(network, part.select(missing), preprocessing, accelerator, reporter)
+            known |= {own[index]: row for index, row in zip(missing, computed, strict=True)}
+    if len(known) > count and accelerator.is_main_process:
+        _write(path, known)
+    return [torch.stack([known[digest] for digest in own]) for own in digests]
 
 
 def has_trunk(network: nn.Module) -> bool:

@@ -118,10 +118,9 @@ class FeatureLessons:
     ) -> None:
         preprocessing = _preprocessing(network)
         self.split, self.order, self.device = split, order, accelerator.device
-        self.features, self.held_out = (
-            features_of(network, part, preprocessing, accelerator, reporter=reporter).to(self.device)
-            for part in (split.train, split.validation)
-        )
+        parts = (split.train, split.validation)
+        found = features_of(network, parts, preprocessing, accelerator, reporter=reporter)
+        self.features, self.held_out = (features.to(self.device) for features in found)
         self.labels = torch.from_numpy(split.train.labels).to(self.device)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
