@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 
 import riffle
+from riffle.data import images
 from riffle.hardware import cores, environment
 from riffle.profiling.latency import time_of
 from riffle.training.progress import Reporter
@@ -129,7 +130,7 @@ def head(options: argparse.Namespace) -> None:
     from riffle.training.run import RunFolder, Setup
 
     recipe = recipe_named("head").with_changes(epochs=10_000, size=options.size)
-    split = riffle.data.images.read(options.data, validation=recipe.validation, seed=0)
+    split = images.read(options.data, validation=recipe.validation, seed=0)
 
     def training(folder: str, *, varies: bool) -> Any:
         network = riffle.create("efficientnet_lite0", weights="package", num_classes=len(split.train.classes))
@@ -148,14 +149,17 @@ def head(options: argparse.Namespace) -> None:
 
 
 def throughput(options: argparse.Namespace) -> None:
-    """Pictures a second of our loop, of a plain one of PyTorch and of timm's, on one network and data; in turn.
+    """Pictures a second of our loop, of a plain one of PyTorch, of timm's and of torchvision's, on one network.
 
-    timm's script does not come with its package: give the file of a checkout.
+    They run in turn on the same pictures. Scripts of timm and torchvision do not come with their packages: give the
+    files of checkouts.
     """
     loops: dict[str, Callable[[Path, str, int], float]]
     loops = {"riffle": _ours, "plain": _plain, "plain, channels last": _plain_channels_last}
     if options.timm:
         loops |= {"timm": partial(_timm, options.timm), "timm, channels last": partial(_timm, options.timm, last=True)}
+    if options.torchvision:
+        loops["torchvision"] = partial(_torchvision, options.torchvision)
     for round_ in range(options.rounds):
         for name, loop in loops.items():
             speed = loop(options.data, options.model, options.size)
@@ -199,8 +203,8 @@ def _plain(data: Path, model: str, size: int, layout: torch.memory_format = torc
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.05)
 
     def epoch() -> None:
-        for images, labels in loader:
-            loss = F.cross_entropy(network(images.to(memory_format=layout)), labels)
+        for pictures, labels in loader:
+            loss = F.cross_entropy(network(pictures.to(memory_format=layout)), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -215,42 +219,44 @@ SHIM = (
     # torchvision's compiled operators do not load beside a CPU build of torch, and none is needed
     "import runpy, sys, types; sys.modules['torchvision._meta_registrations'] = types.ModuleType('none'); "
     "import torch; torch.set_num_threads(int(sys.argv.pop(1))); script = sys.argv.pop(1); sys.argv[0] = script; "
-    "runpy.run_path(script, run_name='__main__')"
+    "sys.path.insert(0, script.rpartition('/')[0]); runpy.run_path(script, run_name='__main__')"
 )
 
 
 def _timm(script: Path, data: Path, model: str, size: int, *, last: bool = False) -> float:
     """The second epoch's mean speed as timm's own training script tells it."""
+    told = _script(
+        script,
+        f"--model {TIMM_NAMES[model]} --num-classes 2 --input-size 3 {size} {size} --batch-size 32 --val-split val "
+        "--epochs 2 --warmup-epochs 0 --cooldown-epochs 0 --device cpu --opt sgd --lr 0.01 --scale 0.25 1.0 "
+        f"--color-jitter 0 --smoothing 0 --log-interval 1 {'--channels-last' if last else ''}",
+        {"--data-dir": data, "--workers": max(1, cores() - 1)},
+        output="--output",
+    )
+    return float(re.findall(r"Train: 1 .*?\(\s*[\d.]+s,\s*([\d.]+)/s\)", told)[-1])
+
+
+def _torchvision(script: Path, data: Path, model: str, size: int) -> float:
+    """The second epoch's mean speed as torchvision's reference script tells it: whole steps, loading included."""
+    told = _script(
+        script,
+        f"--model {model} --device cpu --batch-size 32 --epochs 2 --opt sgd_nesterov --lr 0.01 --print-freq 1 "
+        f"--train-crop-size {size} --val-crop-size {size} --val-resize-size {round(size / 0.875)}",
+        {"--data-path": data, "--workers": max(1, cores() - 1)},
+        output="--output-dir",
+    )
+    steps, seconds = re.findall(r"Epoch: \[1\]\s+\[\s*\d+/(\d+)\].*?\stime: ([\d.]+)", told)[-1]
+    return len(images.read(data).train) / (int(steps) * float(seconds))
+
+
+def _script(script: Path, flags: str, more: dict[str, Any], *, output: str) -> str:
+    """What a training script of others writes, run on as many threads as ours."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-W", "ignore", "-c", SHIM, str(torch.get_num_threads()), str(script)]
-        command += ["--data-dir", str(data), "--val-split", "val", "--model", TIMM_NAMES[model], "--num-classes", "2"]
-        command += [
-            "--input-size",
-            "3",
-            str(size),
-            str(size),
-            "--batch-size",
-            "32",
-            "--workers",
-            str(max(1, cores() - 1)),
-        ]
-        command += [
-            "--epochs",
-            "2",
-            "--warmup-epochs",
-            "0",
-            "--cooldown-epochs",
-            "0",
-            "--device",
-            "cpu",
-            "--opt",
-            "sgd",
-        ]
-        command += ["--lr", "0.01", "--scale", "0.25", "1.0", "--color-jitter", "0", "--smoothing", "0"]
-        command += ["--output", folder, "--log-interval", "1", *(["--channels-last"] if last else [])]
-        ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    told = re.findall(r"Train: 1 .*?\(\s*[\d.]+s,\s*([\d.]+)/s\)", ran.stdout + ran.stderr)
-    return float(told[-1])
+        for name, value in {**more, output: folder}.items():
+            command += [name, str(value)]
+        ran = subprocess.run([*command, *flags.split()], capture_output=True, text=True, check=True)
+    return ran.stdout + ran.stderr
 
 
 def main() -> None:
@@ -267,6 +273,7 @@ def main() -> None:
         one.add_argument("--rounds", type=int, default=5)
         one.add_argument("--model", default="mobilenet_v2")
         one.add_argument("--timm", type=Path, help="train.py of a checkout of timm")
+        one.add_argument("--torchvision", type=Path, help="references/classification/train.py of a checkout")
         one.set_defaults(call=call)
     options = parser.parse_args()
     options.call(options)
