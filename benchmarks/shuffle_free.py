@@ -11,13 +11,13 @@ runtime. ShuffleNet V1, whose shuffles stay but lose their fifth dimension, is h
 import argparse
 import csv
 import sys
-import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
+import foreign
 import numpy as np
 import torch
 from torch import nn
@@ -53,8 +53,7 @@ class File:
 
 def networks(name: str) -> tuple[nn.Module, nn.Module]:
     """Another library's network with random weights that keep the signal alive, and Riffle's with the same."""
-    # torchvision's compiled operators do not load beside a CPU build of torch, and no network needs them
-    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
+    foreign.let_torchvision_import()
     torch.manual_seed(0)
     if name == V1:
         from pytorchcv.model_provider import get_model

@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import foreign
 import rows
 import torch
 import torch.nn.functional as F
@@ -180,10 +181,7 @@ def _plain_channels_last(data: Path, model: str, size: int) -> float:
 
 def _plain(data: Path, model: str, size: int, layout: torch.memory_format = torch.contiguous_format) -> float:
     """What a tutorial writes: torchvision's folder and transforms, a DataLoader, SGD."""
-    import types
-
-    # its compiled operators do not load beside a CPU build of torch, and none is needed
-    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
+    foreign.let_torchvision_import()
     from torchvision import transforms
     from torchvision.datasets import ImageFolder
 
@@ -215,12 +213,6 @@ def _plain(data: Path, model: str, size: int, layout: torch.memory_format = torc
 
 
 TIMM_NAMES = {"mobilenet_v2": "mobilenetv2_100", "resnet18": "resnet18", "efficientnet_lite0": "tf_efficientnet_lite0"}
-SHIM = (
-    # torchvision's compiled operators do not load beside a CPU build of torch, and none is needed
-    "import runpy, sys, types; sys.modules['torchvision._meta_registrations'] = types.ModuleType('none'); "
-    "import torch; torch.set_num_threads(int(sys.argv.pop(1))); script = sys.argv.pop(1); sys.argv[0] = script; "
-    "sys.path.insert(0, script.rpartition('/')[0]); runpy.run_path(script, run_name='__main__')"
-)
 
 
 def _timm(script: Path, data: Path, model: str, size: int, *, last: bool = False) -> float:
@@ -252,7 +244,8 @@ def _torchvision(script: Path, data: Path, model: str, size: int) -> float:
 def _script(script: Path, flags: str, more: dict[str, Any], *, output: str) -> str:
     """What a training script of others writes, run on as many threads as ours."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-W", "ignore", "-c", SHIM, str(torch.get_num_threads()), str(script)]
+        runner = str(Path(__file__).with_name("foreign.py"))
+        command = [sys.executable, "-W", "ignore", runner, str(torch.get_num_threads()), str(script)]
         for name, value in {**more, output: folder}.items():
             command += [name, str(value)]
         ran = subprocess.run([*command, *flags.split()], capture_output=True, text=True, check=True)
