@@ -39,8 +39,8 @@ SETS = ("cats_dogs", "hymenoptera", "paintings")
 MODES: dict[str, tuple[str | None, str, dict[str, Any]]] = {
     # weights, recipe, changes
     "head": ("package", "head", {}),
-    "last:1": ("package", "finetune", {"transfer": "last:1", "epochs": 4}),
-    "all": ("package", "finetune", {"epochs": 4, "layer_decay": 0.8}),
+    "last:1": ("package", "finetune", {"transfer": "last:1", "epochs": 4, "lr": 1e-3}),
+    "all": ("package", "finetune", {"epochs": 4, "lr": 1e-3, "layer_decay": 0.8}),
     "from scratch": (None, "scratch", {"epochs": 10}),
 }
 RECIPES: dict[str, tuple[str, str, str | None]] = {

@@ -40,8 +40,12 @@ def main() -> None:
     _fill(ROOT / "docs/profiling.md", "correlations", _correlations(ROOT / "benchmarks/zoo_latency.csv"))
     _fill(ROOT / "docs/scenes.md", "accuracy", _scenes(rows.read(ROOT / "benchmarks/scenes.csv")))
     _fill(ROOT / "docs/training.md", "transfer", _transfer(rows.read(ROOT / "benchmarks/transfer.csv")))
-    for row in (measured := rows.read(ROOT / "benchmarks/recipes.csv")):
-        _expect(row["recipe"], [other for other in measured if other["recipe"] == row["recipe"]])
+    recipes: dict[str, list[dict[str, str]]] = {}
+    for row in rows.read(ROOT / "benchmarks/recipes.csv"):
+        recipes.setdefault(row["recipe"], []).append(row)
+    for name, runs in recipes.items():
+        _expect(name, runs)
+    _fill(ROOT / "docs/training.md", "recipes", _recipes(recipes))
     optimizers = _spreads(rows.read(ROOT / "benchmarks/optimizers.csv"), "optimizer", "model", "top1")
     _fill(ROOT / "docs/training.md", "optimizers", optimizers)
 
@@ -121,6 +125,17 @@ def _expect(recipe: str, runs: list[dict[str, str]]) -> None:
         f"minutes = {minutes:.1f} # on {first['threads']} thread, {first['processor']}",
     ]
     path.write_text("\n".join([settings, "", *lines, ""]), encoding="utf-8")
+
+
+def _recipes(measured: dict[str, list[dict[str, str]]]) -> list[tuple[str, ...]]:
+    """What every recipe reached, and how long it took."""
+    lines = [("recipe", "data", "network", "side", "epochs", "top-1", "minutes")]
+    for name, runs in measured.items():
+        first = runs[0]
+        top1 = _spread([float(run["top1"]) for run in runs])
+        minutes = f"{median(float(run['seconds']) for run in runs) / 60:.1f}"
+        lines.append((f"`{name}`", first["data"], f"`{first['model']}`", first["size"], first["epochs"], top1, minutes))
+    return lines
 
 
 def _transfer(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
