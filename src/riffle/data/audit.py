@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from riffle.data.images import Pictures, reason_of
+from riffle.data.images import Pictures
 from riffle.data.likeness import Likeness, likeness, near_pairs, same_content
 from riffle.data.listing import TRAIN, VALIDATION
+from riffle.data.readable import reason_of
 from riffle.data.sources import is_folder_of_pictures, listed
 from riffle.hardware import cores
 from riffle.preprocessing import SUFFIXES, UnreadablePicture

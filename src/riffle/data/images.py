@@ -4,7 +4,6 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from riffle.data.listing import Listing, Part
+from riffle.data.readable import unreadable_in
 from riffle.data.shards import content_of
 from riffle.data.sources import BUILT_IN, listed
-from riffle.hardware import cores
-from riffle.preprocessing import Picture, UnreadablePicture, open_picture
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-AT_ONCE = 1024
-"""Pictures that are handed to the threads together, so that a large set is never in memory as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,36 +178,11 @@ def _check(pictures: Pictures, listing: Listing) -> None:
 
 
 def _readable(pictures: Pictures) -> tuple[Pictures, list[str]]:
-    """Decode everything once; leave out what fails, with a line for each."""
-    reasons = find_unreadable(pictures)
-    bad = [f"{pictures.name(index)}: {why}" for index, why in enumerate(reasons) if why is not None]
-    good = [index for index, why in enumerate(reasons) if why is None]
-    return (pictures.select(good) if bad else pictures), bad
-
-
-def find_unreadable(pictures: Sequence[Picture] | Pictures) -> list[str | None]:
-    """Why each picture cannot be decoded; None for those that can."""
-
-    def reason(index: int) -> str | None:
-        picture: Picture = b""
-        try:
-            picture = pictures[index]
-            open_picture(picture, at_least=32)
-        except (UnreadablePicture, OSError) as error:
-            return reason_of(error, picture)
-        return None
-
-    found: list[str | None] = []
-    with ThreadPoolExecutor(cores()) as pool:
-        for start in range(0, len(pictures), AT_ONCE):
-            found += pool.map(reason, range(start, min(start + AT_ONCE, len(pictures))))
-    return found
-
-
-def reason_of(error: OSError | UnreadablePicture, picture: Picture) -> str:
-    """Why a picture cannot be read, without its name."""
-    name = "picture" if isinstance(picture, bytes) else str(picture)
-    return (isinstance(error, OSError) and error.strerror) or str(error).removeprefix(f"{name}: ")
+    """Leave out what cannot be decoded, with a line for each."""
+    bad = unreadable_in(pictures)
+    lines = [f"{pictures.name(index)}: {why}" for index, why in bad.items()]
+    good = [index for index in range(len(pictures)) if index not in bad]
+    return (pictures.select(good) if bad else pictures), lines
 
 
 def _split_off(pictures: Pictures, share: float, seed: int) -> Split:

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from riffle.data.augment import centre, random_crop
-from riffle.data.images import Pictures, reason_of
+from riffle.data.images import Pictures
+from riffle.data.readable import reason_of
 from riffle.preprocessing import Picture, Pixels, Preprocessing, UnreadablePicture
 
 TINY = 4096

@@ -13,8 +13,8 @@ from torch import nn
 from riffle import zoo
 from riffle.card import card_of
 from riffle.compression import fuse
-from riffle.data import images
 from riffle.data.images import Pictures
+from riffle.data.readable import find_unreadable
 from riffle.deployment.runtimes import BEST_FORM, Batch, Form, Precision, Runtime, in_one_line, runtime_of
 from riffle.deployment.session import Session, pictures_below
 from riffle.deployment.verify import Agreement, verify
@@ -273,7 +273,7 @@ def _pictures(data: Pictures | str | Path | Iterable[Picture] | None) -> Picture
         return list(load_sample_images().images)
     if isinstance(data, str | Path):
         paths = pictures_below(Path(data))
-        return [path for path, why in zip(paths, images.find_unreadable(paths), strict=True) if why is None]
+        return [path for path, why in zip(paths, find_unreadable(paths), strict=True) if why is None]
     return data if isinstance(data, Pictures) else list(data)
 
 
