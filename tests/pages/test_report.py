@@ -14,7 +14,6 @@ from riffle.card import Card
 from riffle.data.images import read
 from riffle.pages.report import ReportFacts, write_report
 from riffle.preprocessing import Preprocessing
-from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency
 from riffle.training.calibration import calibration_error
 from riffle.training.checkpoint import State
@@ -90,16 +89,8 @@ def facts_for(tmp_path: Path, classes: tuple[str, ...], *, wrong: int = 40, coun
         ),
         scores=Scores(shares.astype(np.float32), labels, classes),
         pictures=DIGITS.select(list(range(count))),
-        cost=Profile(
-            params=1_234_567,
-            macs=290_600_000,
-            flops=600_000_000,
-            memory_access=18_400_000,
-            memory_bytes=73_600_000,
-            peak_memory=3_000_000,
-            operations=(),
-            inputs=((2, 3, 32, 32),),
-        ),
+        params=1_234_567,
+        cost={"params": 1_234_567, "macs": 145_300_000, "memory_access": 9_200_000, "size": 32},
         latency=Latency(median=2.5, lower=2.25, upper=3.125, rounds=30, threads=2),
         weights_bytes=5_000_000,
         train_counts=[1000 + label for label in range(len(classes))],
@@ -158,10 +149,17 @@ def test_headline_numbers(tmp_path: Path) -> None:
     assert "Top-1 80.0 % of 200 held-out pictures; 95 % interval 73.9–85.0" in page.text
     assert "Top-5" in page.text
     assert "Parameters 1.23 M 1,234,567" in page.text
-    assert "MACs 145 M for a picture of 32 × 32" in page.text, "the cost counts a batch of 2"
+    assert "MACs 145 M for a picture of 32 × 32" in page.text
     assert "Memory access 9.2 M elements read and written for it" in page.text
     assert "File size 5 MB" in page.text
     assert "Latency 2.50 ms median of 30 calls, 2 threads; quartiles 2.25–3.12" in page.text
+
+
+def test_what_could_not_be_counted_is_left_out(tmp_path: Path) -> None:
+    _, page = written(replace(facts_for(tmp_path, names(10)), cost={}), tmp_path)
+    assert "Parameters 1.23 M" in page.text
+    assert "MACs" not in page.text
+    assert "Memory access" not in page.text
 
 
 def test_two_classes_have_no_top5(tmp_path: Path) -> None:

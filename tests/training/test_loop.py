@@ -247,6 +247,23 @@ def test_a_users_own_network_trains(folder_of_digits, tmp_path):
         riffle.load(run.folder.path)
 
 
+class LooksAtNumbers(torch.nn.Module):
+    """What it computes depends on what it sees, so that it cannot be counted from shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = tiny()
+
+    def forward(self, x):
+        return self.network(x if x.mean().item() > 0 else -x)
+
+
+def test_a_network_that_cannot_be_counted_has_a_report_all_the_same(folder_of_digits, tmp_path):
+    run = fitted(folder_of_digits, tmp_path / "run", RECIPE.with_changes(epochs=1), model=LooksAtNumbers())
+    assert json.loads((run.folder.best / "config.json").read_text())["cost"] == {}
+    assert "Parameters" in run.folder.report.read_text()
+
+
 HEAD = RECIPE.with_changes(transfer="head", crop_area=0.0, jitter=0.0, mixup=0.0)
 
 

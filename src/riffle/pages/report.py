@@ -14,7 +14,6 @@ from riffle.pages import charts, class_curves, reliability
 from riffle.pages.confusion import confusion_rows
 from riffle.pages.mistakes import worst_mistakes
 from riffle.pages.page import short, write_page
-from riffle.profiling.cost import Profile
 from riffle.profiling.latency import Latency
 from riffle.training.calibration import BINS
 from riffle.training.grad_cam import Heat
@@ -38,7 +37,9 @@ class ReportFacts:
     """Of the best network on the held-out pictures."""
     pictures: Pictures
     """The held-out ones, in the order of the scores."""
-    cost: Profile
+    params: int
+    cost: Mapping[str, int]
+    """What :data:`riffle.weights.record.COST` names; empty where the network cannot be counted."""
     latency: Latency
     weights_bytes: int
     """Size of the file with the best network's weights."""
@@ -117,15 +118,22 @@ def _tiles(facts: ReportFacts) -> list[_Tile]:
     threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
     certainty = f"of {total:,} held-out pictures; 95 % interval {low:.1f}–{high:.1f}"
     top1 = _Tile("Top-1", f"{scores.top1:.1f}", "%", certainty)
+    counted = (
+        [
+            _Tile("MACs", *short(cost["macs"]), f"for a picture of {cost['size']} × {cost['size']}"),
+            _Tile("Memory access", *short(cost["memory_access"]), "elements read and written for it"),
+        ]
+        if cost
+        else []
+    )
     among = "right class among the five likeliest"
     top5 = [] if scores.top5 is None else [_Tile("Top-5", f"{scores.top5:.1f}", "%", among)]
     return [
         top1,
         *top5,
         _Tile("Loss", f"{scores.loss:.3f}", "nats", "held-out cross-entropy"),
-        _Tile("Parameters", *short(cost.params), f"{cost.params:,}"),
-        _Tile("MACs", *short(cost.macs // cost.batch), f"for a picture of {cost.size} × {cost.size}"),
-        _Tile("Memory access", *short(cost.memory_access // cost.batch), "elements read and written for it"),
+        _Tile("Parameters", *short(facts.params), f"{facts.params:,}"),
+        *counted,
         _Tile("File size", *short(facts.weights_bytes, "B"), f"{facts.weights_bytes:,} bytes of weights"),
         _Tile(
             "Latency",

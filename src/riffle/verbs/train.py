@@ -18,7 +18,6 @@ from riffle.hardware import compute_threads, environment
 from riffle.pages.mistakes import MOST_MISTAKES
 from riffle.pages.report import ReportFacts, write_report
 from riffle.preprocessing import Preprocessing
-from riffle.profiling.cost import profile
 from riffle.profiling.latency import measure, network_call
 from riffle.training.evaluate import evaluate as evaluate_network
 from riffle.training.find_rate import find_learning_rate
@@ -194,7 +193,8 @@ def _report(run: Run, reporter: Reporter) -> None:
         run=run,
         scores=scores,
         pictures=run.validation,
-        cost=profile(run.model, size=size),
+        params=sum(parameter.numel() for parameter in run.model.parameters()),
+        cost=native.read_config(run.folder.best).get("cost", {}),
         latency=latency,
         weights_bytes=(run.folder.best / native.WEIGHTS).stat().st_size,
         train_counts=[counts[label] for label in range(len(run.validation.classes))],
