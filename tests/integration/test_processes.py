@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 
@@ -19,9 +20,12 @@ from riffle.training.run import Run
 FLAGS = ["--model", "shufflenet_v2_x0_5", "--size", "32", "--batch-size", "16", "--lr", "0.02", "--no-flip"]
 
 
-def start(pictures, out, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
-    command += ["--rdzv-endpoint", "localhost:0", "-m", "riffle", "train", str(pictures), "--out", str(out)]
+ALONE = ("--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
+
+
+def start(pictures, out, *more: str, launch: tuple[str, ...] = ALONE) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", *launch]
+    command += ["-m", "riffle", "train", str(pictures), "--out", str(out)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([*command, *FLAGS, *more], **pipes, start_new_session=True)
 
@@ -49,6 +53,28 @@ def test_two_processes_are_one_training(tmp_path):
     assert abs(run.state.best["top1"] - alone.state.best["top1"]) <= 25
     expected = json.loads((tmp_path / "two" / "best" / "config.json").read_text())["expected"]
     assert expected["held-out pictures"] == 24
+
+
+@pytest.mark.slow
+def test_two_machines_are_one_training(tmp_path):
+    """Two launchers that find each other by address, as on machines that share a disk."""
+    pictures = write_digits(tmp_path / "pictures", classes=3, each=20)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    launchers = [
+        start(
+            pictures,
+            tmp_path / "run",
+            *("--epochs", "3"),
+            launch=("--nnodes", "2", "--node-rank", rank, "--master-addr", "localhost", "--master-port", port),
+        )
+        for rank in "01"
+    ]
+    told = [finish(launcher) for launcher in launchers]
+    assert "best: top-1" in told[0]
+    assert told[1] == ""
+    assert [entry["epoch"] for entry in Run.open(tmp_path / "run").history] == [1, 2, 3]
 
 
 @pytest.mark.slow
