@@ -32,8 +32,10 @@ def trained(pictures, out, epochs, *, kill_after=None):
     return process.returncode != 0
 
 
-def killed_often(tmp_path, *, kills, epochs, each):
-    pictures = write_digits(tmp_path / "pictures", classes=3, each=each)
+@pytest.mark.slow
+def test_killed_twenty_times(tmp_path):
+    kills, epochs = 20, 12
+    pictures = write_digits(tmp_path / "pictures", classes=3, each=60)
     began = time.monotonic()
     assert not trained(pictures, tmp_path / "alone", epochs)
     duration = time.monotonic() - began
@@ -41,19 +43,10 @@ def killed_often(tmp_path, *, kills, epochs, each):
     done = 0
     for _ in range(kills):
         done += trained(pictures, tmp_path / "killed", epochs, kill_after=moments.uniform(0.1, 0.8 * duration / kills))
+    assert done >= 15
     assert not trained(pictures, tmp_path / "killed", epochs)
     for file in ("last/checkpoint.safetensors", "best/model.safetensors"):
         alone, killed = (load_file(tmp_path / run / file) for run in ("alone", "killed"))
         assert alone.keys() == killed.keys()
         assert [name for name in alone if not (alone[name] == killed[name]).all()] == []
     assert (tmp_path / "killed" / "report.html").exists()
-    return done
-
-
-def test_killed_once(tmp_path):
-    assert killed_often(tmp_path, kills=1, epochs=4, each=20) == 1
-
-
-@pytest.mark.slow
-def test_killed_twenty_times(tmp_path):
-    assert killed_often(tmp_path, kills=20, epochs=12, each=60) >= 15
