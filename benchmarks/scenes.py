@@ -32,11 +32,6 @@ EXPERIMENTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "paper 10 %": ("hybridsn", "paper", {**PAPER, "train_share": 0.1}),
     "paper 10 % as published": ("hybridsn", "paper", {"precision": "bf16", "train_share": 0.1}),
     "paper 10 % augmented": ("hybridsn", "paper", {**PAPER, "train_share": 0.1, "augment": True}),
-    "paper 10 % augmented for longer": (
-        "hybridsn",
-        "paper",
-        {**PAPER, "train_share": 0.1, "augment": True, "epochs": 100},
-    ),
     "paper 30 %": ("hybridsn", "paper", {**PAPER, "train_share": 0.3, "epochs": 25}),
     "blocks": ("hybridsn", "honest", BLOCKS),
     "blocks residual": ("hybridsn_residual", "honest", BLOCKS),
