@@ -34,6 +34,7 @@ EXPERIMENTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "paper 10 % augmented": ("hybridsn", "paper", {**PAPER, "train_share": 0.1, "augment": True}),
     "paper 30 %": ("hybridsn", "paper", {**PAPER, "train_share": 0.3, "epochs": 25}),
     "blocks": ("hybridsn", "honest", BLOCKS),
+    "blocks windows of 9": ("hybridsn", "honest", {**BLOCKS, "window": 9, "block": 25}),
     "blocks residual": ("hybridsn_residual", "honest", BLOCKS),
     "blocks SE": ("hybridsn_se", "honest", BLOCKS),
     "blocks CBAM": ("hybridsn_cbam", "honest", BLOCKS),
