@@ -46,6 +46,7 @@ def main() -> None:
     for name, runs in recipes.items():
         _expect(name, runs)
     _fill(ROOT / "docs/training.md", "recipes", _recipes(recipes))
+    _fill(ROOT / "docs/training.md", "throughput", _throughput(rows.read(ROOT / "benchmarks/throughput.csv")))
     optimizers = _spreads(rows.read(ROOT / "benchmarks/optimizers.csv"), "optimizer", "model", "top1")
     _fill(ROOT / "docs/training.md", "optimizers", optimizers)
 
@@ -149,6 +150,19 @@ def _transfer(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
     }
     title = f"an epoch of {largest['pictures']} pictures, s"
     return [(*heading, title), *((*line, f"{seconds[line[0]]:.3g}") for line in lines)]
+
+
+def _throughput(measured: list[dict[str, str]]) -> list[tuple[str, ...]]:
+    """Each loop's pictures a second, and ours beside it: the median of the rounds' ratios."""
+    speeds: dict[str, dict[str, float]] = {}
+    for row in measured:
+        speeds.setdefault(row["loop"], {})[row["round"]] = float(row["images_per_second"])
+    ours = speeds["riffle"]
+    lines = [("loop", "pictures a second", "riffle / loop")]
+    for loop, rounds in speeds.items():
+        ratio = median(ours[number] / speed for number, speed in rounds.items())
+        lines.append((loop, f"{median(rounds.values()):.1f}", f"{ratio:.2f}"))
+    return lines
 
 
 def _scenes(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
