@@ -26,6 +26,7 @@ import rows
 from riffle.hardware import environment
 
 BLOCKS = {"epochs": 50, "precision": "bf16"}
+SMALL = {"window": 9, "block": 25}
 PAPER = {"epochs": 50, "schedule": "cosine", "precision": "bf16"}
 EXPERIMENTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     # network, protocol, changes of the protocol
@@ -34,7 +35,12 @@ EXPERIMENTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "paper 10 % augmented": ("hybridsn", "paper", {**PAPER, "train_share": 0.1, "augment": True}),
     "paper 30 %": ("hybridsn", "paper", {**PAPER, "train_share": 0.3, "epochs": 25}),
     "blocks": ("hybridsn", "honest", BLOCKS),
-    "blocks windows of 9": ("hybridsn", "honest", {**BLOCKS, "window": 9, "block": 25}),
+    "blocks windows of 9": ("hybridsn", "honest", {**BLOCKS, **SMALL}),
+    "blocks windows of 9 SE": ("hybridsn_se", "honest", {**BLOCKS, **SMALL}),
+    "blocks windows of 9 residual": ("hybridsn_residual", "honest", {**BLOCKS, **SMALL}),
+    "blocks windows of 9 separable": ("separable", "honest", {**BLOCKS, **SMALL}),
+    "blocks windows of 9 3-D": ("cnn_3d", "honest", {**BLOCKS, **SMALL}),
+    "blocks windows of 9 SVM": ("svm", "honest", SMALL),
     "blocks residual": ("hybridsn_residual", "honest", BLOCKS),
     "blocks SE": ("hybridsn_se", "honest", BLOCKS),
     "blocks CBAM": ("hybridsn_cbam", "honest", BLOCKS),

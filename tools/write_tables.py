@@ -173,7 +173,7 @@ def _scenes(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = [
         ("experiment", "network", "epochs", "seeds", "overlap", "OA", "AA (classes)", "kappa x 100", "minutes", "MB")
     ]
-    for name, runs in found.items():
+    for name, runs in sorted(found.items()):
         each = {column: [float(run[column]) for run in runs] for column in ("oa", "aa", "kappa", "overlap")}
         classes = "/".join(dict.fromkeys(run["classes_judged"] for run in runs))
         lines.append(
