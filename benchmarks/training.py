@@ -222,7 +222,7 @@ def _timm(script: Path, data: Path, model: str, size: int, *, last: bool = False
         f"--model {TIMM_NAMES[model]} --num-classes 2 --input-size 3 {size} {size} --batch-size 32 --val-split val "
         "--epochs 2 --warmup-epochs 0 --cooldown-epochs 0 --device cpu --opt sgd --lr 0.01 --scale 0.25 1.0 "
         f"--color-jitter 0 --smoothing 0 --log-interval 1 {'--channels-last' if last else ''}",
-        {"--data-dir": data, "--workers": max(1, cores() - 1)},
+        {"--data-dir": data},
         output="--output",
     )
     return float(re.findall(r"Train: 1 .*?\(\s*[\d.]+s,\s*([\d.]+)/s\)", told)[-1])
@@ -237,19 +237,19 @@ def _torchvision(script: Path, data: Path, model: str, size: int) -> float:
         script,
         f"--model {model} --device cpu --batch-size 32 --epochs 2 --opt sgd_nesterov --lr 0.01 --print-freq 1 "
         f"--train-crop-size {size} --val-crop-size {size} --val-resize-size {round(size / 0.875)}",
-        {"--data-path": data, "--workers": max(1, cores() - 1)},
+        {"--data-path": data},
         output="--output-dir",
     )
     steps, seconds = re.findall(r"Epoch: \[1\]\s+\[\s*\d+/(\d+)\].*?\stime: ([\d.]+)", told)[-1]
     return len(images.read(data).train) / (int(steps) * float(seconds))
 
 
-def _script(script: Path, flags: str, more: dict[str, Any], *, output: str) -> str:
+def _script(script: Path, flags: str, where: dict[str, Path], *, output: str) -> str:
     """What a training script of others writes, run on as many threads as ours."""
     with tempfile.TemporaryDirectory() as folder:
         runner = str(Path(__file__).with_name("foreign.py"))
         command = [sys.executable, "-W", "ignore", runner, str(torch.get_num_threads()), str(script)]
-        for name, value in {**more, output: folder}.items():
+        for name, value in {**where, "--workers": max(1, cores() - 1), output: folder}.items():
             command += [name, str(value)]
         ran = subprocess.run([*command, *flags.split()], capture_output=True, text=True, check=True)
     return ran.stdout + ran.stderr

@@ -40,9 +40,7 @@ def main() -> None:
     _fill(ROOT / "docs/profiling.md", "correlations", _correlations(ROOT / "benchmarks/zoo_latency.csv"))
     _fill(ROOT / "docs/scenes.md", "accuracy", _scenes(rows.read(ROOT / "benchmarks/scenes.csv")))
     _fill(ROOT / "docs/training.md", "transfer", _transfer(rows.read(ROOT / "benchmarks/transfer.csv")))
-    recipes: dict[str, list[dict[str, str]]] = {}
-    for row in rows.read(ROOT / "benchmarks/recipes.csv"):
-        recipes.setdefault(row["recipe"], []).append(row)
+    recipes = _grouped(rows.read(ROOT / "benchmarks/recipes.csv"), "recipe")
     for name, runs in recipes.items():
         _expect(name, runs)
     _fill(ROOT / "docs/training.md", "recipes", _recipes(recipes))
@@ -115,7 +113,6 @@ def _expect(recipe: str, runs: list[dict[str, str]]) -> None:
     path = ROOT / "src/riffle/recipes" / f"{recipe}.toml"
     settings = path.read_text(encoding="utf-8").split("\n[expected]")[0].rstrip()
     first = runs[0]
-    minutes = median(float(run["seconds"]) for run in runs) / 60
     weights = f" --weights {first['weights']}" if first["weights"] else ""
     lines = [
         "[expected]",
@@ -123,7 +120,7 @@ def _expect(recipe: str, runs: list[dict[str, str]]) -> None:
         f"top1 = [{', '.join(run['top1'] for run in runs)}] # percent, best epoch; seeds 0 to {len(runs) - 1}",
         f"held_out = {first['held_out']}",
         f"learned_from = {first['pictures']}",
-        f"minutes = {minutes:.1f} # on {first['threads']} thread, {first['processor']}",
+        f"minutes = {_minutes(runs, 'seconds')} # on {first['threads']} thread, {first['processor']}",
     ]
     path.write_text("\n".join([settings, "", *lines, ""]), encoding="utf-8")
 
@@ -134,8 +131,8 @@ def _recipes(measured: dict[str, list[dict[str, str]]]) -> list[tuple[str, ...]]
     for name, runs in measured.items():
         first = runs[0]
         top1 = _spread([float(run["top1"]) for run in runs])
-        minutes = f"{median(float(run['seconds']) for run in runs) / 60:.1f}"
-        lines.append((f"`{name}`", first["data"], f"`{first['model']}`", first["size"], first["epochs"], top1, minutes))
+        about = (f"`{name}`", first["data"], f"`{first['model']}`", first["size"], first["epochs"])
+        lines.append((*about, top1, _minutes(runs, "seconds")))
     return lines
 
 
@@ -167,13 +164,10 @@ def _throughput(measured: list[dict[str, str]]) -> list[tuple[str, ...]]:
 
 def _scenes(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
     """A line for each experiment: how good, how long, how much memory, over its seeds."""
-    found: dict[str, list[dict[str, str]]] = {}
-    for row in trained:
-        found.setdefault(row["experiment"], []).append(row)
     lines: list[tuple[str, ...]] = [
         ("experiment", "network", "epochs", "seeds", "overlap", "OA", "AA (classes)", "kappa x 100", "minutes", "MB")
     ]
-    for name, runs in sorted(found.items()):
+    for name, runs in sorted(_grouped(trained, "experiment").items()):
         each = {column: [float(run[column]) for run in runs] for column in ("oa", "aa", "kappa", "overlap")}
         classes = "/".join(dict.fromkeys(run["classes_judged"] for run in runs))
         lines.append(
@@ -186,7 +180,7 @@ def _scenes(trained: list[dict[str, str]]) -> list[tuple[str, ...]]:
                 _spread(each["oa"], 2),
                 f"{_spread(each['aa'], 2)} ({classes})",
                 _spread(each["kappa"], 2),
-                f"{median(float(run['training_seconds']) for run in runs) / 60:.1f}",
+                _minutes(runs, "training_seconds"),
                 f"{max(int(run['megabytes_above_imports']) for run in runs)}",
             )
         )
@@ -201,6 +195,19 @@ def _spreads(trained: list[dict[str, str]], down: str, across: str, what: str) -
     columns = list(dict.fromkeys(row[across] for row in trained))
     lines = [(name, *(_spread(values.get(column, [])) for column in columns)) for name, values in found.items()]
     return [(down, *columns), *lines]
+
+
+def _grouped(measured: list[dict[str, str]], column: str) -> dict[str, list[dict[str, str]]]:
+    """The rows that share a value of the column."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in measured:
+        found.setdefault(row[column], []).append(row)
+    return found
+
+
+def _minutes(runs: list[dict[str, str]], column: str) -> str:
+    """Median of a column of seconds."""
+    return f"{median(float(run[column]) for run in runs) / 60:.1f}"
 
 
 def _spread(values: list[float], digits: int = 1) -> str:
